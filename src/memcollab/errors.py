@@ -1,0 +1,92 @@
+"""Every error that MemCollab raises, in one tree.
+
+    MemCollabError                 exit code 1
+    ├── UsageError                 2   what the caller gave cannot be used: a path, an option, a file
+    │   ├── MappingError           2   a mapping file does not say how to read runs
+    │   ├── TaxonomyError          2   a taxonomy file is malformed
+    │   └── MissingExtra           2   an optional dependency is not installed
+    ├── RunRejected                1   one run cannot be read (raised only under --strict)
+    ├── NothingLearned             3   a learn stored nothing; the message says why
+    ├── BankError                  4   the bank cannot be opened, read or written
+    │   ├── BankVersionError       4   it was written by another schema version
+    │   └── BankCorrupt            4   what is stored no longer matches its content id
+    ├── NotFound                   5   no constraint, recall or trajectory has that id
+    ├── ModelError                 6   a language model could not be asked, or gave no usable answer
+    └── SandboxError               7   model-written code cannot be run safely here
+
+A message says what happened, the value (``!r``), what is valid, and the next command.
+"""
+
+from __future__ import annotations
+
+
+class MemCollabError(Exception):
+    """The root. ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class UsageError(MemCollabError):
+    """What the caller gave cannot be used."""
+
+    exit_code = 2
+
+
+class MappingError(UsageError):
+    """A mapping file does not say how to read runs."""
+
+
+class TaxonomyError(UsageError):
+    """A taxonomy file is malformed, or a category is not in it."""
+
+
+class MissingExtra(UsageError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the extra {extra!r}, which is not installed. "
+            f"Next: pip install 'memcollab[{extra}]'"
+        )
+
+
+class RunRejected(MemCollabError):
+    """One run cannot be read; raised only when reading is strict."""
+
+
+class NothingLearned(MemCollabError):
+    """A learn stored nothing; the message says why."""
+
+    exit_code = 3
+
+
+class BankError(MemCollabError):
+    """The bank cannot be opened, read or written."""
+
+    exit_code = 4
+
+
+class BankVersionError(BankError):
+    """The bank was written by another schema version."""
+
+
+class BankCorrupt(BankError):
+    """What is stored no longer matches its content id."""
+
+
+class NotFound(MemCollabError):
+    """Nothing stored has that id."""
+
+    exit_code = 5
+
+
+class ModelError(MemCollabError):
+    """A language model could not be asked, or gave no usable answer."""
+
+    exit_code = 6
+
+
+class SandboxError(MemCollabError):
+    """Model-written code cannot be run safely here."""
+
+    exit_code = 7

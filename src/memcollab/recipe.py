@@ -1,0 +1,96 @@
+"""Named settings of the method. A recipe is a value: what it does not name, it does not change.
+
+``paper-v1``  MemCollab v1 (arXiv 2603.23234, 24 Mar 2026) to the letter: the weak model's run is
+              preferred where it was right, else the strong model's; nothing is filtered, merged or
+              refused; recall by hard category and TF-IDF between tasks, 3 tasks × 3 entries.
+``paper-v2``  v2 (28 May 2026): any number of models; a correct run is preferred, else the strongest
+              model's, contrasted with each of the others.
+``default``   discordant pairs of different models first, spread over model families; efficiency
+              contrasts where both were right at very different cost; drafts screened and merged;
+              recall soft over categories, few entries, abstains below a threshold.
+
+The threshold values of ``default`` were chosen on validation tasks only; design/recall.md has the
+measurements.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from memcollab.errors import UsageError
+
+
+class Recipe(BaseModel):
+    """Every named setting of the method, with its unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    # contrast
+    pairing: Literal["discordant", "paper-v1", "paper-v2"] = "discordant"
+    max_contrasts_per_task: int | None = Field(default=4, description="None = all pairs")
+    efficiency_ratio: float | None = Field(
+        default=2.0,
+        description="a both-solved pair is an efficiency contrast if one run took at least this "
+        "many times the turns (or, at equal turns, the tokens) of the other; None = never",
+    )
+    max_efficiency_per_task: int = 1
+    # distil
+    max_entries: int = Field(default=3, description="constraints per contrast; the paper's K")
+    run_budget: int = Field(default=1500, description="tokens of each run that the writer sees")
+    # screen, merge
+    screen: bool = True
+    merge: bool = True
+    merge_similarity: float = Field(
+        default=0.88, description="cosine of two constraints of a category that are one"
+    )
+    # recall
+    retrieval: Literal["fused", "paper"] = "fused"
+    categories: Literal["soft", "hard", "none"] = "soft"
+    soft_margin: float = Field(
+        default=0.25, description="below this margin the second category is searched too"
+    )
+    limit: int = Field(default=3, description="constraints at most")
+    paper_tasks: int = Field(default=3, description="source tasks of the paper's retrieval; its p")
+    min_score: float = Field(default=0.35, description="below this recall abstains")
+    max_overlap: float = Field(
+        default=0.85, description="cosine above which a second entry says the same"
+    )
+    guidance_tokens: int = Field(default=400, description="budget of the guidance text")
+
+
+DEFAULT = Recipe(name="default")
+PAPER_V1 = Recipe(
+    name="paper-v1",
+    pairing="paper-v1",
+    max_contrasts_per_task=None,
+    efficiency_ratio=None,
+    screen=False,
+    merge=False,
+    retrieval="paper",
+    categories="hard",
+    limit=9,
+    guidance_tokens=1200,
+)
+PAPER_V2 = PAPER_V1.model_copy(update={"name": "paper-v2", "pairing": "paper-v2"})
+
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, PAPER_V1, PAPER_V2)}
+
+
+def recipe(name: str | Recipe) -> Recipe:
+    """The recipe of that name (a recipe is returned as it is).
+
+    Raises:
+        UsageError: no recipe has that name.
+    """
+    if isinstance(name, Recipe):
+        return name
+    try:
+        return RECIPES[name]
+    except KeyError:
+        raise UsageError(
+            f"there is no recipe {name!r}. Valid: {', '.join(sorted(RECIPES))}. "
+            "Next: memcollab learn --recipe default"
+        ) from None

@@ -1,0 +1,445 @@
+"""The nouns of MemCollab: frozen values, equal by content, addressed by content.
+
+The contract of this module:
+
+* A record is a value. It never changes; ``model_copy(update=…)`` makes another one.
+* An id is a hash of what the thing *is*. Where it was found, when it was read, how long it took and
+  what it cost are not part of what it is: the same run read from a copy of a file has the same id,
+  and ``Bank.verify`` re-derives every id from the stored content.
+* A task has no answer field. Only a verdict exists, so neither the writer model, nor an agent,
+  nor recall can see a gold answer.
+* Changing what goes into an id is a change of format: raise ``RECORD_FORMAT`` and migrate.
+
+Ids read ``<kind>-<20 hex digits>``: 80 bits of SHA-256 over canonical JSON (sorted keys, UTF-8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+RECORD_FORMAT = 1
+
+Role = Literal["system", "user", "assistant", "tool"]
+Scope = Literal["reasoning", "harness"]
+Status = Literal["active", "quarantined", "retired"]
+ContrastKind = Literal["discordant", "same_model", "efficiency", "both_right", "both_wrong"]
+
+
+def content_id(kind: str, content: Mapping[str, Any]) -> str:
+    """The id of ``content``: ``kind``, a dash, 20 hex digits of SHA-256 over canonical JSON."""
+    payload = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    return f"{kind}-{hashlib.sha256(payload).hexdigest()[:20]}"
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Category(Record):
+    """Where a task belongs: a category of the taxonomy and, if known, one of its subcategories."""
+
+    name: str = Field(min_length=1)
+    subcategory: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.subcategory}" if self.subcategory else self.name
+
+    @classmethod
+    def parse(cls, label: str) -> Category:
+        """Read ``name`` or ``name/subcategory``."""
+        name, _, subcategory = label.partition("/")
+        return cls(name=name, subcategory=subcategory or None)
+
+
+class Task(Record):
+    """What was to be done. ``key`` is the name that its source gives it, when that tells apart
+    tasks of equal text (the same request in two different worlds)."""
+
+    text: str = Field(min_length=1)
+    key: str | None = None
+    category: Category | None = Field(default=None, description="the label its source brought")
+
+    @cached_property
+    def id(self) -> str:
+        """Content id over text and key; the label is not part of what the task is."""
+        return content_id("task", {"text": self.text, "key": self.key})
+
+
+class Agent(Record):
+    """Who worked: a model inside a harness (the loop, the tools and the answer format around it).
+
+    ``family`` groups models of one origin ("qwen", "gpt"); left out, it is read off the name.
+    """
+
+    model: str = Field(min_length=1)
+    harness: str | None = None
+    family: str = ""
+
+    def model_post_init(self, _context: Any) -> None:
+        """Fill ``family`` from the model's name where the source did not say it."""
+        if not self.family:
+            # Pydantic's own way to set a field of a frozen model while it is being built.
+            object.__setattr__(self, "family", family_of(self.model))
+
+
+class ToolCall(Record):
+    """A tool that a model asked for; ``arguments`` is JSON text as the model wrote it."""
+
+    name: str
+    arguments: str = "{}"
+    id: str | None = None
+
+
+class Step(Record):
+    """One message of a run, in the OpenAI chat form."""
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+class Verdict(Record):
+    """How a run ended. ``solved is None`` means unjudged: ``reason`` says why (no verdict in the
+    source, a crash, a time-out). A crash is not a wrong answer."""
+
+    solved: bool | None
+    score: float | None = None
+    judge: str | None = None
+    reason: str | None = None
+
+
+class Usage(Record):
+    """What something cost: model calls (``turns``), tokens, seconds, US dollars; None = unknown."""
+
+    turns: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float | None = None
+    cost_usd: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(**{name: _plus(getattr(self, name), getattr(other, name)) for name in FIELDS})
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens in and out together."""
+        return _plus(self.input_tokens, self.output_tokens)
+
+
+FIELDS = tuple(Usage.model_fields)
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return b if a is None else a if b is None else a + b
+
+
+class RunSummary(Record):
+    """What contrasting needs to know of a run; light enough to hold a million of them."""
+
+    id: str
+    task_id: str
+    agent: Agent
+    solved: bool | None
+    turns: int | None = None
+    tokens: int | None = None
+
+
+class Trajectory(Record):
+    """One agent's run on one task.
+
+    ``run`` is the source's own name for the attempt (a trial number, an epoch): two attempts that
+    happen to read alike stay two runs. ``shown`` are ids of constraints that the agent was given;
+    their text is cut out before learning, so that memory never re-learns itself.
+    ``origin`` says where it was read (``file:record``) and is not part of its identity.
+    """
+
+    task: Task
+    agent: Agent
+    steps: tuple[Step, ...]
+    verdict: Verdict
+    usage: Usage = Usage()
+    run: str | None = None
+    shown: tuple[str, ...] = ()
+    origin: str = ""
+
+    @cached_property
+    def id(self) -> str:
+        """Content id over task, agent, run name, steps and whether it was solved."""
+        return content_id(
+            "run",
+            {
+                "task": self.task.id,
+                "agent": [self.agent.model, self.agent.harness],
+                "run": self.run,
+                "solved": self.verdict.solved,
+                "steps": [
+                    [
+                        step.role,
+                        step.content,
+                        step.tool_call_id,
+                        [[call.name, call.arguments] for call in step.tool_calls],
+                    ]
+                    for step in self.steps
+                ],
+            },
+        )
+
+    @property
+    def turns(self) -> int:
+        """Model calls: as the source counted them, else the assistant messages."""
+        if self.usage.turns is not None:
+            return self.usage.turns
+        return sum(step.role == "assistant" for step in self.steps)
+
+    @property
+    def summary(self) -> RunSummary:
+        return RunSummary(
+            id=self.id,
+            task_id=self.task.id,
+            agent=self.agent,
+            solved=self.verdict.solved,
+            turns=self.turns,
+            tokens=self.usage.tokens,
+        )
+
+
+class Rejected(Record):
+    """A record of a source that could not become a trajectory: where, a named reason, a detail."""
+
+    origin: str
+    reason: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.reason}" + (f" ({self.detail})" if self.detail else "")
+
+
+class Contrast(Record):
+    """Two runs of one task that differ in how they ended, or in what they cost.
+
+    ``preferred`` and ``other`` are trajectory ids. For ``efficiency`` both were solved and
+    ``preferred`` took far less; ``both_right`` and ``both_wrong`` exist only in the paper's recipes.
+    """
+
+    task_id: str
+    kind: ContrastKind
+    preferred: str
+    other: str
+
+    @cached_property
+    def id(self) -> str:
+        return content_id(
+            "contrast", {"kind": self.kind, "preferred": self.preferred, "other": self.other}
+        )
+
+
+class Draft(Record):
+    """A constraint as the writer model wrote it, not yet screened."""
+
+    contrast_id: str
+    when: str
+    enforce: str
+    avoid: str
+    scope: Scope = "reasoning"
+
+    @cached_property
+    def id(self) -> str:
+        return content_id("draft", self.model_dump(mode="json"))
+
+
+class Refusal(Record):
+    """Why a draft did not enter the bank: a named reason and the part of it that gave offence."""
+
+    reason: str
+    detail: str = ""
+
+
+class Support(Record):
+    """What stands behind a constraint: distinct source tasks, contrasts, and the model families on
+    the right and on the wrong side of them."""
+
+    tasks: int = 0
+    contrasts: int = 0
+    families_right: tuple[str, ...] = ()
+    families_wrong: tuple[str, ...] = ()
+
+
+class Constraint(Record):
+    """One entry of the shared memory: "When …, enforce …; avoid …" (paper section 3.2).
+
+    ``scope`` "reasoning" travels to any harness; "harness" speaks of tools and of finishing in the
+    one named by ``harness`` and is shown only there.
+    """
+
+    when: str
+    enforce: str
+    avoid: str
+    category: Category
+    scope: Scope = "reasoning"
+    harness: str | None = None
+    status: Status = "active"
+    support: Support = Support()
+
+    @cached_property
+    def id(self) -> str:
+        """Content id over the words and where they apply; status and support may change."""
+        return content_id(
+            "c",
+            {
+                "when": self.when,
+                "enforce": self.enforce,
+                "avoid": self.avoid,
+                "category": str(self.category),
+                "scope": self.scope,
+                "harness": self.harness,
+            },
+        )
+
+    @property
+    def text(self) -> str:
+        """The sentence that an agent reads."""
+        when, enforce, avoid = (part.rstrip(" .;,") for part in (self.when, self.enforce, self.avoid))
+        return f"When {when}, enforce {enforce}; avoid {avoid}."
+
+    @property
+    def anchor(self) -> str:
+        """The short text that is embedded: when it applies and what to do."""
+        return f"{self.when} {self.enforce}"
+
+
+class CategoryGuess(Record):
+    """One candidate category of a task and how probable it is (0 to 1)."""
+
+    category: Category
+    probability: float
+
+
+class CategoryDecision(Record):
+    """How a task was filed: candidates by falling probability, and who decided."""
+
+    guesses: tuple[CategoryGuess, ...]
+    method: Literal["label", "classifier", "seed", "model"]
+
+    @property
+    def top(self) -> Category:
+        return self.guesses[0].category
+
+    @property
+    def margin(self) -> float:
+        """Probability of the first less that of the second (1.0 when there is one only)."""
+        if len(self.guesses) < 2:
+            return 1.0
+        return self.guesses[0].probability - self.guesses[1].probability
+
+
+class RecallEntry(Record):
+    """A recalled constraint, the parts of its score (each 0 to 1) and the reason in words."""
+
+    constraint: Constraint
+    score: float
+    parts: Mapping[str, float]
+    reason: str
+
+
+class Recall(Record):
+    """The answer to "what should this agent know before this task?".
+
+    Either ``entries`` are given, or ``abstained`` says why there are none. ``withheld`` marks a
+    holdout: entries were found but not shown. ``timings`` are milliseconds by stage.
+    """
+
+    id: str
+    task: Task
+    agent: Agent
+    decision: CategoryDecision
+    entries: tuple[RecallEntry, ...] = ()
+    abstained: str | None = None
+    withheld: bool = False
+    guidance: str = ""
+    guidance_tokens: int = 0
+    recipe: str = "default"
+    bank_sequence: int = 0
+    timings: Mapping[str, float] = Field(default_factory=dict)
+
+
+class Outcome(Record):
+    """How the task of a recall ended; ``solved is None`` = unjudged (a crash, a time-out)."""
+
+    recall_id: str
+    solved: bool | None
+    usage: Usage = Usage()
+    detail: str | None = None
+
+
+class LearnReport(Record):
+    """What a learn did, to the last run: ``seen = judged + unjudged + sum(rejected)``.
+
+    ``known`` are judged runs that the bank held already. Counts of drafts:
+    ``distilled = accepted + sum(refused)``; ``merged`` of the accepted joined an existing or
+    sibling constraint; ``failed`` are contrasts without a usable answer of the writer;
+    ``pending`` are requests written to a batch file.
+    """
+
+    seen: int = 0
+    judged: int = 0
+    unjudged: int = 0
+    unjudged_reasons: Mapping[str, int] = Field(default_factory=dict)
+    rejected: Mapping[str, int] = Field(default_factory=dict)
+    rejections: tuple[Rejected, ...] = Field(default=(), description="the first 1,000, in order")
+    skipped_files: tuple[str, ...] = Field(default=(), description="files no source claims")
+    known: int = 0
+    tasks: int = 0
+    agents: int = 0
+    tasks_mixed: int = 0
+    contrasts: Mapping[str, int] = Field(default_factory=dict)
+    distilled: int = 0
+    accepted: int = 0
+    refused: Mapping[str, int] = Field(default_factory=dict)
+    merged: int = 0
+    constraints: int = 0
+    failed: int = 0
+    failures: tuple[str, ...] = ()
+    pending: int = 0
+    tiers: Mapping[str, int] = Field(default_factory=dict)
+    usage: Usage = Usage()
+    writer: str | None = None
+    recipe: str = "default"
+    dry_run: bool = False
+
+
+# A family is what the name starts with once the provider's path is gone, but for these, whose names
+# hide it. Order matters: the first pattern found anywhere in the name wins.
+_FAMILIES = (
+    (r"llama|vicuna|lemur|openmath|alpaca", "llama"),
+    (r"mi[sx]tral|codestral|devstral|zephyr|eurus", "mistral"),
+    (r"qwen|qwq", "qwen"),
+    (r"gpt|davinci|\bo[1-9](-|$)|chatgpt|text-bison-openai", "gpt"),
+    (r"gemini|gemma|bison|palm|bard", "google"),
+    (r"claude", "claude"),
+    (r"deepseek", "deepseek"),
+    (r"smollm", "smollm"),
+)
+_NOT_A_LETTER = re.compile(r"[^a-z]+")
+
+
+def family_of(model: str) -> str:
+    """The family of a model, read off its name: ``openai/gpt-4`` → ``gpt``, ``kimi-k2p5`` → ``kimi``.
+
+    Never empty: a name without letters is its own family.
+    """
+    name = model.lower().rsplit("/", 1)[-1].rsplit(":", 1)[-1]
+    for pattern, family in _FAMILIES:
+        if re.search(pattern, name):
+            return family
+    words = [word for word in _NOT_A_LETTER.split(name) if word]
+    return words[0] if words else name
