@@ -1,7 +1,7 @@
 """Every error that MemCollab raises, in one tree.
 
     MemCollabError                 exit code 1
-    ├── UsageError                 2   what the caller gave cannot be used: a path, an option, a file
+    ├── UsageError                 2   what was given cannot be used: a path, an option, a file
     │   ├── MappingError           2   a mapping file does not say how to read runs
     │   ├── TaxonomyError          2   a taxonomy file is malformed
     │   └── MissingExtra           2   an optional dependency is not installed
@@ -11,7 +11,8 @@
     │   ├── BankVersionError       4   it was written by another schema version
     │   └── BankCorrupt            4   what is stored no longer matches its content id
     ├── NotFound                   5   no constraint, recall or trajectory has that id
-    ├── ModelError                 6   a language model could not be asked, or gave no usable answer
+    ├── ModelError                 6   a language model gave no answer to one request
+    │   └── ModelUnavailable       6   it will answer none: wrong key, no server, no such model
     └── SandboxError               7   model-written code cannot be run safely here
 
 A message says what happened, the value (``!r``), what is valid, and the next command.
@@ -81,9 +82,13 @@ class NotFound(MemCollabError):
 
 
 class ModelError(MemCollabError):
-    """A language model could not be asked, or gave no usable answer."""
+    """A language model gave no answer to one request; the next one may succeed."""
 
     exit_code = 6
+
+
+class ModelUnavailable(ModelError):
+    """A language model will answer no request: wrong key, no server, no such model, no quota."""
 
 
 class SandboxError(MemCollabError):

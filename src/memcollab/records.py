@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -133,7 +133,8 @@ class Usage(Record):
     @property
     def tokens(self) -> int | None:
         """Tokens in and out together."""
-        return _plus(self.input_tokens, self.output_tokens)
+        total: int | None = _plus(self.input_tokens, self.output_tokens)
+        return total
 
 
 FIELDS = tuple(Usage.model_fields)
@@ -228,7 +229,8 @@ class Contrast(Record):
     """Two runs of one task that differ in how they ended, or in what they cost.
 
     ``preferred`` and ``other`` are trajectory ids. For ``efficiency`` both were solved and
-    ``preferred`` took far less; ``both_right`` and ``both_wrong`` exist only in the paper's recipes.
+    ``preferred`` took far less; ``both_right`` and ``both_wrong`` exist in the paper's
+    recipes only.
     """
 
     task_id: str
@@ -308,7 +310,8 @@ class Constraint(Record):
     @property
     def text(self) -> str:
         """The sentence that an agent reads."""
-        when, enforce, avoid = (part.rstrip(" .;,") for part in (self.when, self.enforce, self.avoid))
+        parts = (self.when, self.enforce, self.avoid)
+        when, enforce, avoid = (part.rstrip(" .;,") for part in parts)
         return f"When {when}, enforce {enforce}; avoid {avoid}."
 
     @property
@@ -384,10 +387,12 @@ class Outcome(Record):
 class LearnReport(Record):
     """What a learn did, to the last run: ``seen = judged + unjudged + sum(rejected)``.
 
-    ``known`` are judged runs that the bank held already. Counts of drafts:
-    ``distilled = accepted + sum(refused)``; ``merged`` of the accepted joined an existing or
-    sibling constraint; ``failed`` are contrasts without a usable answer of the writer;
-    ``pending`` are requests written to a batch file.
+    ``known`` are judged runs that the bank held already. The counts of drafts are of the contrasts
+    of these runs, whether they were put to the writer now or earlier: ``asked`` says how many now,
+    and ``usage`` is what that cost. ``distilled = accepted + sum(refused)``; ``merged`` of the
+    accepted joined a constraint whose words are another draft's; ``constraints`` is how many
+    constraints stand on these contrasts; ``failed`` contrasts have no usable answer; ``pending``
+    requests wait in a batch file.
     """
 
     seen: int = 0
@@ -402,6 +407,7 @@ class LearnReport(Record):
     agents: int = 0
     tasks_mixed: int = 0
     contrasts: Mapping[str, int] = Field(default_factory=dict)
+    asked: int = 0
     distilled: int = 0
     accepted: int = 0
     refused: Mapping[str, int] = Field(default_factory=dict)
@@ -415,6 +421,49 @@ class LearnReport(Record):
     writer: str | None = None
     recipe: str = "default"
     dry_run: bool = False
+
+    @property
+    def why_nothing(self) -> str | None:
+        """Why nothing was learned, with the next step; None when something was, or when answers
+        are awaited, or when nothing was meant to be."""
+        if self.constraints or self.pending or self.dry_run:
+            return None
+        return next(reason for holds, reason in self._reasons() if holds)
+
+    def _reasons(self) -> Iterator[tuple[bool, str]]:
+        worst = max(self.rejected, key=lambda reason: self.rejected[reason], default="")
+        yield (
+            not self.judged + self.unjudged,
+            f"no run could be read: {self.seen} seen, {dict(self.rejected)!r} rejected, "
+            f"{len(self.skipped_files)} files left aside. Most often: {worst!r}. "
+            "Next: memcollab learn PATH --map FILE.toml --preview",
+        )
+        yield (
+            not self.judged,
+            f"none of {self.unjudged} runs has a verdict ({dict(self.unjudged_reasons)!r}), so "
+            "nothing tells right from wrong. Next: bring `solved` with the runs or in the mapping",
+        )
+        yield (
+            not self.contrasts,
+            f"no two of {self.judged} judged runs make a contrast: {self.tasks} tasks, "
+            f"{self.agents} agents, {self.tasks_mixed} tasks with a right and a wrong run. Runs of "
+            "different models on the same task are needed; a task is the same when its text and "
+            "its key are. Next: memcollab learn PATH --preview",
+        )
+        yield (
+            self.failed > 0 and not self.distilled,
+            f"the writer {self.writer!r} gave no usable answer to {self.failed} contrasts. First: "
+            f"{next(iter(self.failures), '')}. Next: memcollab doctor",
+        )
+        yield (
+            not self.distilled,
+            f"the writer {self.writer!r} saw no lesson in the contrasts {dict(self.contrasts)!r}",
+        )
+        yield (
+            True,
+            f"all {self.distilled} drafts of {self.writer!r} were refused: {dict(self.refused)!r}. "
+            "Next: memcollab bank stats shows each; a stronger writer copies less",
+        )
 
 
 # A family is what the name starts with once the provider's path is gone, but for these, whose names
@@ -433,7 +482,7 @@ _NOT_A_LETTER = re.compile(r"[^a-z]+")
 
 
 def family_of(model: str) -> str:
-    """The family of a model, read off its name: ``openai/gpt-4`` → ``gpt``, ``kimi-k2p5`` → ``kimi``.
+    """The family of a model, read off its name: ``openai/gpt-4`` → ``gpt``, ``kimi-k2`` → ``kimi``.
 
     Never empty: a name without letters is its own family.
     """

@@ -1,0 +1,98 @@
+"""Settings, read once: argument > environment ``MEMCOLLAB_*`` > ``memcollab.toml`` > default.
+
+Only this module reads the environment and the project file; only the doors call it. The objects
+below it take plain arguments.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from memcollab.errors import UsageError
+
+if TYPE_CHECKING:
+    from memcollab.collab import MemCollab
+
+PROJECT_FILE = Path("memcollab.toml")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. ``repr`` masks the keys."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MEMCOLLAB_", toml_file=PROJECT_FILE, extra="forbid", frozen=True
+    )
+
+    bank: str = Field(default="memcollab.db", description="path of the bank")
+    recipe: str = Field(default="default", description="default, paper-v1 or paper-v2")
+    writer: str | None = Field(default=None, description="model that distils: provider:model")
+    writer_url: str | None = Field(default=None, description="OpenAI-compatible server of it")
+    api_key: SecretStr | None = Field(default=None, description="key for writer_url, embedder_url")
+    parallel: int = Field(default=4, ge=1, description="requests to the writer at once")
+    agent: str = Field(default="any", description="model that recalls")
+    harness: str | None = Field(default=None, description="harness that recalls")
+    taxonomy: Path | None = Field(default=None, description="TOML file in place of the built-in")
+    embedder: str | None = Field(default=None, description="embedding model at embedder_url")
+    embedder_url: str | None = Field(default=None, description="OpenAI-compatible server of it")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_others: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def key(self) -> str | None:
+        """The key in the clear, for the one call that needs it."""
+        return self.api_key.get_secret_value() if self.api_key else None
+
+    def collab(self, *, create: bool = True) -> MemCollab:
+        """The object users hold, over the bank and with the embedder that are set."""
+        from memcollab.collab import MemCollab
+        from memcollab.embed import remote
+
+        embedder = None
+        if self.embedder:
+            if not self.embedder_url:
+                raise UsageError(
+                    f"embedder {self.embedder!r} needs its server. "
+                    "Next: set MEMCOLLAB_EMBEDDER_URL=http://127.0.0.1:8080/v1"
+                )
+            embedder = remote(self.embedder, self.embedder_url, self.key)
+        return MemCollab(self.bank, recipe=self.recipe, taxonomy=self.taxonomy, embedder=embedder)
+
+
+def load(**given: Any) -> Settings:
+    """Settings with what was ``given`` (None = not given) over environment and project file.
+
+    Raises:
+        UsageError: a setting has a value it cannot have, or a name that does not exist.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
+            for fault in error.errors()
+        )
+        raise UsageError(
+            f"settings cannot be used: {wrong}. Valid: {', '.join(sorted(Settings.model_fields))}. "
+            f"Next: mend the environment (MEMCOLLAB_*) or {str(PROJECT_FILE)!r}"
+        ) from error
+    except ValueError as error:  # tomllib's own error is a ValueError
+        raise UsageError(
+            f"{str(PROJECT_FILE)!r} is not readable TOML: {error}. Next: mend or remove it"
+        ) from error
