@@ -30,7 +30,16 @@ import orjson
 from memcollab.errors import ModelError, ModelUnavailable
 from memcollab.models import Answer, LanguageModel, Prompt
 from memcollab.recipe import Recipe
-from memcollab.records import Contrast, Draft, Step, Task, Trajectory, Usage, content_id
+from memcollab.records import (
+    Contrast,
+    ContrastKind,
+    Draft,
+    Step,
+    Task,
+    Trajectory,
+    Usage,
+    content_id,
+)
 
 Tier = Literal["native", "json", "repair", "lines"]
 PARTS = ("when", "enforce", "avoid")
@@ -49,7 +58,7 @@ _TEMPLATES = {
 class Request:
     """One contrast put to the writer. ``prompt_hash`` names the wording that was used."""
 
-    contrast_id: str
+    contrast: Contrast
     prompt_hash: str
     prompt: Prompt
     limit: int
@@ -82,26 +91,39 @@ def request_for(
 ) -> Request:
     """The request that puts ``contrast`` to a writer. Its id is a content id: the same contrast in
     the same words is the same request, in a batch file of today or of next year."""
-    template = _TEMPLATES[contrast.kind]
-    if recipe.pairing != "discordant":
-        template = "distill.paper"
+    template = _template(contrast.kind, recipe)
     system = _prompt("distill.system")
     first, second = _cut_pair(preferred, other, recipe.run_budget * CHARS_PER_TOKEN)
     names = {preferred.agent.model, other.agent.model}
-    user = Template(_prompt(template)).substitute(
+    user = Template(template).substitute(
         limit=recipe.max_entries,
         task=_defuse(task.text, names),
         preferred=_defuse(first, names),
         other=_defuse(second, names),
     )
-    prompt_hash = content_id("prompt", {"system": system, "template": _prompt(template)})
     request_id = content_id("request", {"contrast": contrast.id, "system": system, "user": user})
     return Request(
-        contrast_id=contrast.id,
-        prompt_hash=prompt_hash,
+        contrast=contrast,
+        prompt_hash=prompt_hash(contrast.kind, recipe),
         prompt=Prompt(request_id, system, user, answer_schema(recipe.max_entries)),
         limit=recipe.max_entries,
     )
+
+
+def prompt_hash(kind: ContrastKind, recipe: Recipe) -> str:
+    """The name of the wording and limits with which a contrast of that kind is put to a writer."""
+    content = {
+        "system": _prompt("distill.system"),
+        "template": _template(kind, recipe),
+        "entries": recipe.max_entries,
+        "budget": recipe.run_budget,
+    }
+    return content_id("prompt", content)
+
+
+def _template(kind: ContrastKind, recipe: Recipe) -> str:
+    """The paper's recipes word every contrast alike: its preferred run may be a wrong one."""
+    return _prompt(_TEMPLATES[kind] if recipe.pairing == "discordant" else "distill.paper")
 
 
 async def distil(
@@ -143,7 +165,7 @@ async def _distil_one(request: Request, writer: LanguageModel) -> Distilled | Fa
             problem = problem or str(error)
             continue
         spent = spent + answer.usage
-        read = read_answer(answer.text, request.contrast_id)
+        read = read_answer(answer.text, request.contrast.id)
         if read is not None:
             return Distilled(
                 request=request,

@@ -19,12 +19,14 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 RECORD_FORMAT = 1
+# What a 64-bit column of a database holds.
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 Role = Literal["system", "user", "assistant", "tool"]
 Scope = Literal["reasoning", "harness"]
@@ -121,11 +123,11 @@ class Verdict(Record):
 class Usage(Record):
     """What something cost: model calls (``turns``), tokens, seconds, US dollars; None = unknown."""
 
-    turns: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    seconds: float | None = None
-    cost_usd: float | None = None
+    turns: Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    seconds: float | None = Field(default=None, ge=0)
+    cost_usd: float | None = Field(default=None, ge=0)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(**{name: _plus(getattr(self, name), getattr(other, name)) for name in FIELDS})

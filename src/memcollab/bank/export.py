@@ -1,0 +1,166 @@
+"""A bank as JSONL: the way out. The format is described in design/bank.md.
+
+One object a line, a header first, then every kind in an order in which a line refers to earlier
+lines only, each kind sorted by id. Nothing in it depends on when or in how many attempts the bank
+was learned: no change log, no sequence numbers, no times but those of recalls and outcomes (facts),
+no caches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any
+
+import orjson
+import sqlalchemy as sa
+
+from memcollab.bank import learning, memory, runs
+from memcollab.bank.rows import (
+    Row,
+    Stored,
+    answer_from,
+    canonical,
+    constraint_from,
+    contrast_from,
+    run_usage_from,
+    task_from,
+    unpack_steps,
+    usage_from,
+    verdict_from,
+)
+from memcollab.bank.schema import (
+    ANSWERS,
+    CONSTRAINTS,
+    CONTRASTS,
+    DRAFTS,
+    OUTCOMES,
+    RECALLS,
+    TASKS,
+    TRAJECTORIES,
+)
+from memcollab.records import RECORD_FORMAT
+
+EXPORT_FORMAT = "memcollab-bank"
+EXPORT_VERSION = 1
+
+
+def export(connection: sa.Connection, stream: IO[bytes], *, whole: bool) -> dict[str, int]:
+    """Write the bank, or without ``whole`` its light share; lines written by kind."""
+    header = {
+        "type": "header",
+        "format": EXPORT_FORMAT,
+        "version": EXPORT_VERSION,
+        "records": RECORD_FORMAT,
+        "runs": whole,
+    }
+    _write(stream, header)
+    counts: Counter[str] = Counter()
+    for kind, lines in LINES.items():
+        if not whole and kind in _NEVER_LIGHT:
+            continue
+        for line in lines(connection, whole):
+            _write(stream, {"type": kind, **line})
+            counts[kind] += 1
+    return dict(counts)
+
+
+def _write(stream: IO[bytes], value: Mapping[str, Any]) -> None:
+    stream.write(canonical(value) + b"\n")
+
+
+# A light share is what recalling and tracing need, and nothing that no screen has seen: no message
+# of any run, no raw answer, no refused draft, and nobody's own tasks.
+_NEVER_LIGHT = {"answer", "recall", "outcome"}
+
+
+def _task_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
+    statement = sa.select(TASKS).order_by(TASKS.c.id)
+    if not whole:
+        learned = sa.exists().where(CONTRASTS.c.task_id == TASKS.c.id)
+        statement = statement.where(sa.or_(TASKS.c.category.is_not(None), learned))
+    for row in connection.execute(statement).mappings():
+        yield {"id": row["id"], **task_from(row).model_dump(mode="json")}
+
+
+def _run_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
+    statement = runs.whole_runs().order_by(TRAJECTORIES.c.id)
+    if not whole:
+        pair = sa.or_(
+            CONTRASTS.c.preferred == TRAJECTORIES.c.id, CONTRASTS.c.other == TRAJECTORIES.c.id
+        )
+        statement = statement.where(sa.exists().where(pair))
+    for row in connection.execute(statement).mappings():
+        yield _run_line(row, whole=whole and row["content"] is not None)
+
+
+def _run_line(row: Stored, *, whole: bool) -> Row:
+    usage = run_usage_from(row) if whole else usage_from(row)
+    return {
+        "id": row["id"],
+        "task_id": row["task_id"],
+        "agent": {"model": row["model"], "harness": row["harness"], "family": row["family"]},
+        "run": row["run"],
+        "verdict": verdict_from(row).model_dump(mode="json"),
+        "usage": usage.model_dump(mode="json"),
+        "shown": orjson.loads(row["shown"]),
+        "origin": row["origin"] if whole else "",
+        # Stored as canonical JSON already: embedded as it is.
+        "steps": orjson.Fragment(unpack_steps(row["content"])) if whole else None,
+    }
+
+
+def _contrast_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+    for row in connection.execute(sa.select(CONTRASTS).order_by(CONTRASTS.c.id)).mappings():
+        yield {"id": row["id"], **contrast_from(row).model_dump(mode="json")}
+
+
+def _answer_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+    statement = sa.select(ANSWERS).order_by(ANSWERS.c.request_id, ANSWERS.c.writer)
+    for row in connection.execute(statement).mappings():
+        line = answer_from(row).model_dump(mode="json")
+        # How long the answer took is a time of learning, not a part of what was learned.
+        del line["usage"]["seconds"]
+        yield line
+
+
+def _constraint_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+    for row in connection.execute(sa.select(CONSTRAINTS).order_by(CONSTRAINTS.c.id)).mappings():
+        yield {"id": row["id"], **constraint_from(row).model_dump(mode="json")}
+
+
+def _draft_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
+    statement = sa.select(DRAFTS).order_by(DRAFTS.c.id)
+    if not whole:
+        statement = statement.where(DRAFTS.c.refused.is_(None))
+    for row in connection.execute(statement).mappings():
+        screened = learning.screened_from(row).model_dump(mode="json")
+        yield {"id": row["id"], "constraint_id": row["constraint_id"], **screened}
+
+
+def _conflict_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+    for first, second in memory.conflicts(connection, None):
+        yield {"first": first, "second": second}
+
+
+def _recall_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+    for row in connection.execute(sa.select(RECALLS).order_by(RECALLS.c.id)).mappings():
+        yield {"id": row["id"], "at": row["at"], "recall": orjson.loads(row["content"])}
+
+
+def _outcome_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+    for row in connection.execute(sa.select(OUTCOMES).order_by(OUTCOMES.c.recall_id)).mappings():
+        yield {"at": row["at"], "outcome": orjson.loads(row["content"])}
+
+
+LINES: dict[str, Callable[[sa.Connection, bool], Iterator[Row]]] = {
+    "task": _task_lines,
+    "run": _run_lines,
+    "contrast": _contrast_lines,
+    "answer": _answer_lines,
+    "constraint": _constraint_lines,
+    "draft": _draft_lines,
+    "conflict": _conflict_lines,
+    "recall": _recall_lines,
+    "outcome": _outcome_lines,
+}

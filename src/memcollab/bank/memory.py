@@ -1,0 +1,318 @@
+"""Constraints: the present state, every change that led to it, and where each came from.
+
+Support is never counted up: it is derived again from the drafts, contrasts and runs behind a
+constraint whenever one of them is added (``settle``), so it cannot drift.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from memcollab.bank.lookup import known, select_in
+from memcollab.bank.rows import Stored, canonical_text, constraint_from, constraint_row, reads
+from memcollab.bank.schema import (
+    CHANGES,
+    CONFLICTS,
+    CONSTRAINTS,
+    CONTRASTS,
+    DRAFTS,
+    TRAJECTORIES,
+)
+from memcollab.errors import UsageError
+from memcollab.records import Category, Constraint, Status, Support
+
+_RIGHT, _WRONG = TRAJECTORIES.alias("right_run"), TRAJECTORIES.alias("wrong_run")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row of the change log: who did what to which constraint, and its state on both sides
+    (``before is None``: it was new). ``at`` is ISO 8601 in UTC."""
+
+    sequence: int
+    constraint_id: str
+    actor: str
+    action: str
+    reason: str | None
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any]
+    at: str
+
+
+class IndexRow(NamedTuple):
+    """A constraint and the ids of the tasks that it was learned from, sorted."""
+
+    constraint: Constraint
+    task_ids: tuple[str, ...]
+
+
+class IndexRows(NamedTuple):
+    """Rows for the index of recall, and the sequence number that they are as of."""
+
+    sequence: int
+    rows: list[IndexRow]
+
+
+def state(constraint: Constraint) -> str:
+    """The JSON of a constraint as the change log holds it."""
+    return canonical_text({"id": constraint.id, **constraint.model_dump(mode="json")})
+
+
+# ---- reading
+
+
+def all_constraints(
+    connection: sa.Connection, ids: Collection[str] | None = None
+) -> Iterator[Constraint]:
+    """Constraints by id."""
+    for row in select_in(connection, sa.select(CONSTRAINTS), CONSTRAINTS.c.id, ids):
+        yield constraint_from(row)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which constraints; None = any. Letter case is set aside for ASCII letters in ``text``: that
+    much every database does alike."""
+
+    status: str | None = None
+    category: Category | None = None
+    scope: str | None = None
+    harness: str | None = None
+    text: str | None = None
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        """The filter as SQL."""
+        table = CONSTRAINTS.c
+        wanted = {
+            table.status: self.status,
+            table.scope: self.scope,
+            table.harness: self.harness,
+            table.category: self.category.name if self.category else None,
+            table.subcategory: self.category.subcategory if self.category else None,
+        }
+        found = [column == value for column, value in wanted.items() if value is not None]
+        if self.text is not None:
+            words = table.when + " " + table.enforce + " " + table.avoid
+            found.append(words.icontains(self.text, autoescape=True))
+        return found
+
+
+def constraints(
+    connection: sa.Connection, wanted: Filter, limit: int | None, offset: int
+) -> list[Constraint]:
+    """One page, best supported first."""
+    table = CONSTRAINTS.c
+    statement = (
+        sa.select(CONSTRAINTS)
+        .where(*wanted.conditions())
+        .order_by(table.support_tasks.desc(), table.support_contrasts.desc(), table.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [constraint_from(row) for row in connection.execute(statement).mappings()]
+
+
+def count(connection: sa.Connection, wanted: Filter) -> int:
+    """How many constraints pass the filter."""
+    statement = sa.select(sa.func.count()).select_from(CONSTRAINTS).where(*wanted.conditions())
+    return connection.execute(statement).scalar_one()
+
+
+def conflicts(connection: sa.Connection, constraint_id: str | None) -> list[tuple[str, str]]:
+    """Pairs of constraint ids that contradict each other: all, or those of one constraint."""
+    statement = sa.select(CONFLICTS.c.first, CONFLICTS.c.second)
+    if constraint_id is not None:
+        either = sa.or_(CONFLICTS.c.first == constraint_id, CONFLICTS.c.second == constraint_id)
+        statement = statement.where(either)
+    statement = statement.order_by(CONFLICTS.c.first, CONFLICTS.c.second)
+    return list(connection.execute(statement))
+
+
+_SEQUENCE = sa.select(sa.func.coalesce(sa.func.max(CHANGES.c.sequence), 0))
+
+
+def sequence(connection: sa.Connection) -> int:
+    """The number of the last change."""
+    return int(connection.execute(_SEQUENCE).scalar_one())
+
+
+def index_rows(connection: sa.Connection, since: int) -> IndexRows:
+    """Constraints that changed after ``since``, with their source tasks."""
+    sources = (
+        sa.select(DRAFTS.c.constraint_id, CONTRASTS.c.task_id)
+        .join(CONTRASTS, CONTRASTS.c.id == DRAFTS.c.contrast_id)
+        .where(DRAFTS.c.constraint_id.is_not(None))
+    )
+    wanted = sa.select(CONSTRAINTS)
+    if since > 0:
+        changed = sa.select(CHANGES.c.constraint_id).where(CHANGES.c.sequence > since)
+        sources = sources.where(DRAFTS.c.constraint_id.in_(changed))
+        wanted = wanted.where(CONSTRAINTS.c.id.in_(changed))
+    tasks: defaultdict[str, set[str]] = defaultdict(set)
+    for constraint_id, task_id in connection.execute(sources):
+        tasks[constraint_id].add(task_id)
+    rows = [
+        IndexRow(constraint_from(row), tuple(sorted(tasks.get(row["id"], ()))))
+        for row in connection.execute(wanted.order_by(CONSTRAINTS.c.id)).mappings()
+    ]
+    return IndexRows(sequence(connection), rows)
+
+
+def history(connection: sa.Connection, constraint_id: str | None, since: int) -> list[Change]:
+    """The change log after ``since``: of one constraint, or whole."""
+    statement = sa.select(CHANGES).where(CHANGES.c.sequence > since).order_by(CHANGES.c.sequence)
+    if constraint_id is not None:
+        statement = statement.where(CHANGES.c.constraint_id == constraint_id)
+    return [change_from(row) for row in connection.execute(statement).mappings()]
+
+
+@reads
+def change_from(row: Stored) -> Change:
+    return Change(
+        sequence=row["sequence"],
+        constraint_id=row["constraint_id"],
+        actor=row["actor"],
+        action=row["action"],
+        reason=row["reason"],
+        before=None if row["before"] is None else orjson.loads(row["before"]),
+        after=orjson.loads(row["after"]),
+        at=row["at"],
+    )
+
+
+# ---- writing
+
+
+def new_constraints(connection: sa.Connection, constraints: Iterable[Constraint]) -> set[str]:
+    """Insert those that are not there, with no support yet; their ids. ``settle`` must follow."""
+    fresh = {constraint.id: constraint for constraint in constraints}
+    for held in known(connection, CONSTRAINTS.c.id, fresh):
+        del fresh[held]
+    if fresh:
+        bare = [
+            constraint_row(constraint.model_copy(update={"support": Support()}))
+            for _, constraint in sorted(fresh.items())
+        ]
+        connection.execute(CONSTRAINTS.insert(), bare)
+    return set(fresh)
+
+
+def settle(
+    connection: sa.Connection,
+    touched: Collection[str],
+    founded: Collection[str],
+    *,
+    actor: str,
+    action: str,
+    at: str,
+) -> set[str]:
+    """Derive the support of ``touched`` again and log what changed; ids of what did.
+
+    Every one of ``founded`` is logged as new with ``action``, the others as "supported".
+    """
+    support = supports(connection, touched)
+    changed: list[Step] = []
+    for before in all_constraints(connection, touched):
+        after = before.model_copy(update={"support": support.get(before.id, Support())})
+        if before.id in founded:
+            changed.append(Step(None, after, action))
+        elif after.support != before.support:
+            changed.append(Step(before, after, "supported"))
+    _write(connection, changed, actor=actor, reason=None, at=at)
+    return {step.after.id for step in changed}
+
+
+def set_status(
+    connection: sa.Connection,
+    constraint_id: str,
+    status: Status,
+    *,
+    actor: str,
+    reason: str | None,
+    at: str,
+) -> Constraint:
+    """Change the status of one constraint; nothing is logged where it had it already."""
+    (before,) = all_constraints(connection, [constraint_id])
+    after = before.model_copy(update={"status": status})
+    if status != before.status:
+        steps = [Step(before, after, status)]
+        _write(connection, steps, actor=actor, reason=reason, at=at)
+    return after
+
+
+def check_status(status: str) -> None:
+    """Raise ``UsageError`` if that is no status."""
+    valid = ("active", "quarantined", "retired")
+    if status not in valid:
+        raise UsageError(f"there is no status {status!r}. Valid: {', '.join(valid)}")
+
+
+class Step(NamedTuple):
+    """One constraint's way from a state (None: it was not there) to the next."""
+
+    before: Constraint | None
+    after: Constraint
+    action: str
+
+
+_BY_ID = CONSTRAINTS.update().where(CONSTRAINTS.c.id == sa.bindparam("key"))
+
+
+def _write(
+    connection: sa.Connection, steps: Sequence[Step], *, actor: str, reason: str | None, at: str
+) -> None:
+    """Make the new states the present ones, and append every step to the change log."""
+    if not steps:
+        return
+    rows = [{"key": step.after.id, **constraint_row(step.after)} for step in steps]
+    connection.execute(_BY_ID, rows)
+    entries = [
+        {
+            "constraint_id": step.after.id,
+            "actor": actor,
+            "action": step.action,
+            "reason": reason,
+            "before": state(step.before) if step.before else None,
+            "after": state(step.after),
+            "at": at,
+        }
+        for step in steps
+    ]
+    connection.execute(CHANGES.insert(), entries)
+
+
+def supports(connection: sa.Connection, ids: Collection[str] | None = None) -> dict[str, Support]:
+    """The support of constraints as their drafts, contrasts and runs give it; without any, none."""
+    statement = (
+        sa.select(
+            DRAFTS.c.constraint_id,
+            DRAFTS.c.contrast_id,
+            CONTRASTS.c.task_id,
+            _RIGHT.c.family.label("right"),
+            _WRONG.c.family.label("wrong"),
+        )
+        .join(CONTRASTS, CONTRASTS.c.id == DRAFTS.c.contrast_id)
+        .join(_RIGHT, _RIGHT.c.id == CONTRASTS.c.preferred)
+        .join(_WRONG, _WRONG.c.id == CONTRASTS.c.other)
+        .where(DRAFTS.c.constraint_id.is_not(None))
+    )
+    behind: defaultdict[str, list[Stored]] = defaultdict(list)
+    for row in select_in(connection, statement, DRAFTS.c.constraint_id, ids):
+        behind[row["constraint_id"]].append(row)
+    return {constraint_id: _support(rows) for constraint_id, rows in behind.items()}
+
+
+def _support(rows: Iterable[Stored]) -> Support:
+    rows = list(rows)
+    return Support(
+        tasks=len({row["task_id"] for row in rows}),
+        contrasts=len({row["contrast_id"] for row in rows}),
+        families_right=tuple(sorted({row["right"] for row in rows})),
+        families_wrong=tuple(sorted({row["wrong"] for row in rows})),
+    )

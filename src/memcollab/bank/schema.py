@@ -1,0 +1,184 @@
+"""The tables of a bank, for any database that SQLAlchemy Core speaks to.
+
+What a row is to the rest: ``tasks``, ``trajectories``, ``steps``, ``contrasts``, ``answers``,
+``drafts``, ``recalls`` and ``outcomes`` are facts, written once. ``constraints`` is the present
+state, every step to which is a row of ``changes``. ``vectors`` and ``caches`` can be dropped at
+any time. Columns that hold JSON are text, so that they mean the same in every database.
+
+The steps of a run stand beside its head, not in it: contrasting walks over every head and reads no
+message, and a bank that came by a light share has heads only.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+
+def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
+    return sa.Table(name, METADATA, *columns)
+
+
+def _text(name: str, *, optional: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=optional)
+
+
+def _id(name: str = "id") -> sa.Column[str]:
+    return sa.Column(name, sa.String(64), primary_key=True)
+
+
+def _ref(name: str, target: str, *, optional: bool = False, index: bool = True) -> sa.Column[str]:
+    return sa.Column(name, sa.String(64), sa.ForeignKey(target), nullable=optional, index=index)
+
+
+def _whole(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=True)
+
+
+def _real(name: str) -> sa.Column[float]:
+    return sa.Column(name, sa.Double, nullable=True)
+
+
+META = _table("meta", sa.Column("name", sa.String(64), primary_key=True), _text("value"))
+
+TASKS = _table(
+    "tasks",
+    _id(),
+    _text("text"),
+    _text("key", optional=True),
+    _text("category", optional=True),
+    _text("subcategory", optional=True),
+)
+
+TRAJECTORIES = _table(
+    "trajectories",
+    _id(),
+    _ref("task_id", "tasks.id"),
+    _text("model"),
+    _text("family"),
+    _text("harness", optional=True),
+    _text("run", optional=True),
+    sa.Column("solved", sa.Boolean, nullable=True),
+    _real("score"),
+    _text("judge", optional=True),
+    _text("reason", optional=True),
+    sa.Column("turns", sa.BigInteger, nullable=False),
+    # Whether the source gave the number of turns, or it was counted from the steps.
+    sa.Column("turns_given", sa.Boolean, nullable=False),
+    _whole("input_tokens"),
+    _whole("output_tokens"),
+    _real("seconds"),
+    _real("cost_usd"),
+    _text("shown"),
+    _text("origin"),
+)
+
+STEPS = _table(
+    "steps",
+    sa.Column("trajectory_id", sa.String(64), sa.ForeignKey("trajectories.id"), primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
+CONTRASTS = _table(
+    "contrasts",
+    _id(),
+    _ref("task_id", "tasks.id"),
+    _text("kind"),
+    _ref("preferred", "trajectories.id"),
+    _ref("other", "trajectories.id"),
+)
+
+ANSWERS = _table(
+    "answers",
+    _id("request_id"),
+    sa.Column("writer", sa.String(256), primary_key=True),
+    _ref("contrast_id", "contrasts.id"),
+    _text("prompt_hash"),
+    _text("tier"),
+    _text("text"),
+    _whole("turns"),
+    _whole("input_tokens"),
+    _whole("output_tokens"),
+    _real("seconds"),
+    _real("cost_usd"),
+)
+
+CONSTRAINTS = _table(
+    "constraints",
+    _id(),
+    _text("when"),
+    _text("enforce"),
+    _text("avoid"),
+    _text("category"),
+    _text("subcategory", optional=True),
+    _text("scope"),
+    _text("harness", optional=True),
+    _text("status"),
+    sa.Column("support_tasks", sa.Integer, nullable=False),
+    sa.Column("support_contrasts", sa.Integer, nullable=False),
+    _text("families_right"),
+    _text("families_wrong"),
+)
+
+DRAFTS = _table(
+    "drafts",
+    _id(),
+    _ref("contrast_id", "contrasts.id"),
+    _text("when"),
+    _text("enforce"),
+    _text("avoid"),
+    _text("scope"),
+    _text("writer"),
+    _text("prompt_hash"),
+    _text("recipe"),
+    _text("category"),
+    _text("subcategory", optional=True),
+    _text("harness", optional=True),
+    _text("refused", optional=True),
+    _text("refused_detail", optional=True),
+    _ref("constraint_id", "constraints.id", optional=True),
+)
+
+# Pairs of constraints that contradict each other; ``first`` is the smaller id.
+CONFLICTS = _table(
+    "conflicts",
+    sa.Column("first", sa.String(64), sa.ForeignKey("constraints.id"), primary_key=True),
+    sa.Column("second", sa.String(64), sa.ForeignKey("constraints.id"), primary_key=True),
+)
+
+CHANGES = _table(
+    "changes",
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    _ref("constraint_id", "constraints.id"),
+    _text("actor"),
+    _text("action"),
+    _text("reason", optional=True),
+    _text("before", optional=True),
+    _text("after"),
+    _text("at"),
+)
+
+RECALLS = _table("recalls", _id(), _text("at"), _text("content"))
+
+OUTCOMES = _table(
+    "outcomes",
+    sa.Column("recall_id", sa.String(64), sa.ForeignKey("recalls.id"), primary_key=True),
+    _text("at"),
+    sa.Column("solved", sa.Boolean, nullable=True),
+    _text("content"),
+)
+
+VECTORS = _table(
+    "vectors",
+    sa.Column("embedder", sa.String(256), primary_key=True),
+    sa.Column("text_hash", sa.String(64), primary_key=True),
+    sa.Column("vector", sa.LargeBinary, nullable=False),
+)
+
+CACHES = _table(
+    "caches",
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(256), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)

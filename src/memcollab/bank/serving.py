@@ -1,0 +1,155 @@
+"""What recall leaves behind and what it keeps at hand: recalls, outcomes, vectors, caches.
+
+A recall is stored as it was given, constraints and all: what an agent was shown stays readable
+after the constraint has been retired or has gained support.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from memcollab.bank.lookup import batches, one
+from memcollab.bank.rows import Row, check_counts, reads, text_hash
+from memcollab.bank.schema import CACHES, OUTCOMES, RECALLS, VECTORS
+from memcollab.bank.sqlite import insert_or_replace
+from memcollab.errors import NotFound, UsageError
+from memcollab.records import Outcome, Recall
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A recall and how its task ended; ``at`` is when that was recorded, ISO 8601 in UTC."""
+
+    recall: Recall
+    outcome: Outcome
+    at: str
+
+
+# Built once: this is on the path of every recall.
+_INSERT_RECALL = RECALLS.insert()
+
+
+def save_recall(connection: sa.Connection, recall: Recall, content: str, at: str) -> None:
+    connection.execute(_INSERT_RECALL, {"id": recall.id, "at": at, "content": content})
+
+
+def recall(connection: sa.Connection, wanted: str) -> Recall:
+    return recall_from(one(connection, RECALLS, wanted, "recall")["content"])
+
+
+@reads
+def recall_from(content: str) -> Recall:
+    return Recall.model_validate_json(content)
+
+
+@reads
+def outcome_from(content: str) -> Outcome:
+    return Outcome.model_validate_json(content)
+
+
+def outcome_row(outcome: Outcome, at: str) -> Row:
+    check_counts(dict(outcome.usage), f"the outcome of {outcome.recall_id}")
+    return {
+        "recall_id": outcome.recall_id,
+        "at": at,
+        "solved": outcome.solved,
+        "content": outcome.model_dump_json(),
+    }
+
+
+def save_outcome(connection: sa.Connection, outcome: Outcome, at: str) -> bool:
+    """Whether anything was written: reporting the same outcome again changes nothing."""
+    recalls = sa.select(RECALLS.c.id).where(RECALLS.c.id == outcome.recall_id)
+    if connection.execute(recalls).first() is None:
+        raise NotFound(
+            f"the bank holds no recall {outcome.recall_id!r}. Valid: the id of a recall that was "
+            "saved here. Next: recall with this bank, and report that recall's outcome"
+        )
+    held = connection.execute(
+        sa.select(OUTCOMES.c.content).where(OUTCOMES.c.recall_id == outcome.recall_id)
+    ).scalar()
+    if held is None:
+        connection.execute(OUTCOMES.insert(), outcome_row(outcome, at))
+        return True
+    before = outcome_from(held)
+    if before == outcome:
+        return False
+    if before.solved is not None:
+        raise UsageError(
+            f"recall {outcome.recall_id!r} has the outcome solved={before.solved!r} already; it "
+            f"cannot become solved={outcome.solved!r}. Valid: one verdict per recall, after any "
+            "number of unjudged ones. Next: recall again for another attempt"
+        )
+    connection.execute(
+        OUTCOMES.update()
+        .where(OUTCOMES.c.recall_id == outcome.recall_id)
+        .values(outcome_row(outcome, at))
+    )
+    return True
+
+
+def outcomes(connection: sa.Connection) -> Iterator[Judged]:
+    """Recalls with an outcome, in the order in which the outcomes were recorded."""
+    statement = (
+        sa.select(RECALLS.c.content.label("recall"), OUTCOMES.c.content, OUTCOMES.c.at)
+        .join(RECALLS, RECALLS.c.id == OUTCOMES.c.recall_id)
+        .order_by(OUTCOMES.c.at, OUTCOMES.c.recall_id)
+    )
+    for row in connection.execute(statement).mappings():
+        yield Judged(
+            recall_from(row["recall"]),
+            outcome_from(row["content"]),
+            row["at"],
+        )
+
+
+# ---- caches
+
+
+def vectors(connection: sa.Connection, embedder: str, texts: Sequence[str]) -> dict[str, Vectors]:
+    """The cached vectors of those texts that have one: text → float32 of shape (dim,)."""
+    hashes = {text_hash(text): text for text in texts}
+    found: dict[str, Vectors] = {}
+    for batch in batches(hashes):
+        statement = sa.select(VECTORS.c.text_hash, VECTORS.c.vector).where(
+            VECTORS.c.embedder == embedder, VECTORS.c.text_hash.in_(batch)
+        )
+        for key, vector in connection.execute(statement):
+            found[hashes[key]] = np.frombuffer(vector, dtype="<f4")
+    return found
+
+
+def save_vectors(connection: sa.Connection, embedder: str, vectors: Mapping[str, Vectors]) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "embedder": embedder,
+            "text_hash": text_hash(text),
+            "vector": np.ascontiguousarray(vector, dtype="<f4").tobytes(),
+        }
+        for text, vector in vectors.items()
+    ]
+    if rows:
+        connection.execute(insert_or_replace(VECTORS), rows)
+
+
+def cached(connection: sa.Connection, name: str, key: str) -> bytes | None:
+    statement = sa.select(CACHES.c.content).where(CACHES.c.name == name, CACHES.c.key == key)
+    return connection.execute(statement).scalar()
+
+
+def save_cache(connection: sa.Connection, name: str, key: str, content: bytes) -> None:
+    row = {"name": name, "key": key, "content": content}
+    connection.execute(insert_or_replace(CACHES), row)
+
+
+def drop_caches(connection: sa.Connection) -> int:
+    """Forget everything that can be derived again; how many rows that were."""
+    return sum(connection.execute(table.delete()).rowcount for table in (VECTORS, CACHES))

@@ -1,0 +1,187 @@
+"""Is the bank still what it was? Every content id is derived again, every count, every reference.
+
+Caches are not looked at: nothing is lost with them (``Bank.reindex``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from memcollab.bank import memory, runs, sqlite
+from memcollab.bank.learning import draft_from
+from memcollab.bank.rows import Stored, constraint_from, contrast_from, task_from
+from memcollab.bank.schema import (
+    CHANGES,
+    CONSTRAINTS,
+    CONTRASTS,
+    DRAFTS,
+    METADATA,
+    OUTCOMES,
+    RECALLS,
+    TASKS,
+    TRAJECTORIES,
+)
+from memcollab.bank.serving import outcome_from, recall_from
+from memcollab.errors import BankCorrupt
+from memcollab.records import Support
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What does not hold: where, and what differs."""
+
+    table: str
+    id: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.id}: {self.what}"
+
+
+@dataclass
+class Verification:
+    """``checked`` rows by table. ``light``: runs that are here without their steps (a light share),
+    whose ids can therefore not be derived again; no problem, but less than proof."""
+
+    problems: list[Problem] = field(default_factory=list)
+    checked: Counter[str] = field(default_factory=Counter)
+    light: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+Rederive = Callable[[Stored], str | None]
+Check = Callable[[sa.Connection, Verification], Iterator[Problem]]
+
+
+def verify(connection: sa.Connection) -> Verification:
+    """Check the whole bank in one snapshot."""
+    report = Verification()
+    for name, check in _CHECKS:
+        try:
+            report.problems.extend(check(connection, report))
+        except (sa.exc.DatabaseError, BankCorrupt) as error:
+            # A damaged page or record ends this check, not the others.
+            report.problems.append(Problem(name, "-", f"cannot be read: {error}"))
+    return report
+
+
+def _damage(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
+    """What the database itself finds wrong with its file."""
+    for what in sqlite.damage(connection):
+        yield Problem("file", "-", what)
+
+
+def _content(table: sa.Table, statement: sa.Select[Any], rederive: Rederive) -> Check:
+    """The check of a table's ids. ``rederive`` gives the id that the content of a row has, or None
+    where the content is not here."""
+    key = next(iter(table.primary_key)).name
+
+    def check(connection: sa.Connection, report: Verification) -> Iterator[Problem]:
+        for row in connection.execute(statement).mappings():
+            report.checked[table.name] += 1
+            try:
+                derived = rederive(row)
+            except BankCorrupt as error:
+                yield Problem(table.name, row[key], str(error))
+                continue
+            report.light += derived is None
+            if derived not in (None, row[key]):
+                yield Problem(table.name, row[key], f"its content has the id {derived}")
+
+    return check
+
+
+def _run_id(row: Stored) -> str | None:
+    return None if row["content"] is None else runs.run_from(row).id
+
+
+def _references(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
+    """Rows that refer to what is not there."""
+    for table in METADATA.sorted_tables:
+        for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
+            target = key.column.table.alias()
+            missing = (
+                sa.select(next(iter(table.primary_key)), key.parent)
+                .outerjoin(target, target.c[key.column.name] == key.parent)
+                .where(key.parent.is_not(None), target.c[key.column.name].is_(None))
+            )
+            for owner, absent in connection.execute(missing):
+                what = f"its {key.parent.name} {absent!r} is not in {key.column.table.name}"
+                yield Problem(table.name, str(owner), what)
+
+
+def _pairs(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
+    """Contrasts of runs of another task than they say."""
+    first, second = TRAJECTORIES.alias(), TRAJECTORIES.alias()
+    statement = (
+        sa.select(CONTRASTS.c.id)
+        .join(first, first.c.id == CONTRASTS.c.preferred)
+        .join(second, second.c.id == CONTRASTS.c.other)
+        .where(
+            sa.or_(first.c.task_id != CONTRASTS.c.task_id, second.c.task_id != CONTRASTS.c.task_id)
+        )
+    )
+    for contrast_id in connection.execute(statement).scalars():
+        yield Problem("contrasts", contrast_id, "its runs are not of its task")
+
+
+def _support(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
+    """Constraints whose stored support is not what stands behind them."""
+    derived = memory.supports(connection)
+    for constraint in memory.all_constraints(connection):
+        expected = derived.get(constraint.id, Support())
+        if constraint.support != expected:
+            what = f"its support is stored as {constraint.support!r}, but is {expected!r}"
+            yield Problem("constraints", constraint.id, what)
+
+
+def _change_log(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
+    """The log must lead, without a gap, from nothing to the state of every constraint."""
+    last: dict[str, str] = {}
+    statement = sa.select(CHANGES).order_by(CHANGES.c.sequence)
+    for row in connection.execute(statement).mappings():
+        if row["before"] != last.get(row["constraint_id"]):
+            what = f"change {row['sequence']} does not begin where the one before it ended"
+            yield Problem("changes", row["constraint_id"], what)
+        last[row["constraint_id"]] = row["after"]
+    for constraint in memory.all_constraints(connection):
+        if memory.state(constraint) != last.get(constraint.id):
+            what = "its present state is not the one that the change log ends in"
+            yield Problem("constraints", constraint.id, what)
+
+
+_CHECKS: tuple[tuple[str, Check], ...] = (
+    ("file", _damage),
+    ("tasks", _content(TASKS, sa.select(TASKS), lambda row: task_from(row).id)),
+    ("trajectories", _content(TRAJECTORIES, runs.whole_runs(), _run_id)),
+    ("contrasts", _content(CONTRASTS, sa.select(CONTRASTS), lambda row: contrast_from(row).id)),
+    ("drafts", _content(DRAFTS, sa.select(DRAFTS), lambda row: draft_from(row).id)),
+    (
+        "constraints",
+        _content(CONSTRAINTS, sa.select(CONSTRAINTS), lambda row: constraint_from(row).id),
+    ),
+    (
+        "recalls",
+        _content(RECALLS, sa.select(RECALLS), lambda row: recall_from(row["content"]).id),
+    ),
+    (
+        "outcomes",
+        _content(
+            OUTCOMES,
+            sa.select(OUTCOMES),
+            lambda row: outcome_from(row["content"]).recall_id,
+        ),
+    ),
+    ("references", _references),
+    ("contrasts", _pairs),
+    ("constraints", _support),
+    ("changes", _change_log),
+)
