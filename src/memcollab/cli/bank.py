@@ -1,0 +1,118 @@
+"""``memcollab bank``: look into the bank, move it, check it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memcollab.cli import options
+
+if TYPE_CHECKING:
+    from memcollab.bank import Bank
+
+app = typer.Typer(help="Look into the bank, move it, check it.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    bank: options.BankPath = None,
+    category: Annotated[str | None, typer.Option(help="Only this category.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only active, quarantined or retired ones.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Only those that hold this text.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: options.Json = False,
+) -> None:
+    """List constraints, best supported first."""
+    from memcollab.cli import show
+
+    with _bank(bank) as opened:
+        found = opened.constraints(category=category, status=status, text=text, limit=limit)
+        show.constraints(found, as_json=as_json)
+
+
+@app.command("show")
+def show_(
+    constraint_id: Annotated[str, typer.Argument(help="Id of a constraint, or its beginning.")],
+    bank: options.BankPath = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show one constraint: words, support, history, and the runs it came from."""
+    from memcollab.cli import show
+
+    with _bank(bank) as opened:
+        show.constraint(opened, constraint_id, as_json=as_json)
+
+
+@app.command()
+def stats(bank: options.BankPath = None, as_json: options.Json = False) -> None:
+    """Count what the bank holds, and what was refused and why."""
+    from memcollab.cli import show
+
+    with _bank(bank) as opened:
+        show.stats(opened, as_json=as_json)
+
+
+@app.command()
+def export(
+    file: Annotated[str, typer.Argument(help="JSONL file to write; - is standard output.")] = "-",
+    bank: options.BankPath = None,
+    runs: Annotated[bool, typer.Option(help="With the trajectories.")] = True,
+) -> None:
+    """Write the bank as JSONL: the same bank gives the same bytes."""
+    with _bank(bank) as opened:
+        if file == "-":
+            opened.export(sys.stdout.buffer, runs=runs)
+            return
+        with Path(file).open("wb") as stream:
+            opened.export(stream, runs=runs)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="JSONL file that export wrote.")],
+    bank: options.BankPath = None,
+    as_json: options.Json = False,
+) -> None:
+    """Add what an export holds; ids are re-derived, what does not match is refused and counted."""
+    from memcollab.cli import show
+
+    with _bank(bank, create=True) as opened, file.open("rb") as stream:
+        show.value(opened.import_(stream), as_json=as_json)
+
+
+@app.command()
+def verify(bank: options.BankPath = None, as_json: options.Json = False) -> None:
+    """Re-derive every content id and every count; exit 4 when something does not match."""
+    from memcollab.cli import show
+    from memcollab.errors import BankCorrupt
+
+    with _bank(bank) as opened:
+        found = opened.verify()
+    show.verification(found, as_json=as_json)
+    if not found.ok:
+        raise BankCorrupt(
+            f"{len(found.problems)} stored things do not match what they claim to be. "
+            "Next: import an export made before into a new bank"
+        )
+
+
+@app.command()
+def reindex(bank: options.BankPath = None, as_json: options.Json = False) -> None:
+    """Drop every derived vector and index and make them anew from the text."""
+    from memcollab import settings
+    from memcollab.cli import show
+
+    with settings.load(bank=bank).collab(create=False) as memory:
+        show.value(memory.reindex(), as_json=as_json)
+
+
+def _bank(path: str | None, *, create: bool = False) -> Bank:
+    from memcollab import settings
+    from memcollab.bank import Bank
+
+    return Bank.open(settings.load(bank=path).bank, create=create)

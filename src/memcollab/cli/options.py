@@ -1,0 +1,30 @@
+"""Options that several commands share, each said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BankPath = Annotated[
+    str | None, typer.Option("--bank", "-b", help="Path of the bank.", show_default="memcollab.db")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
+RecipeName = Annotated[str | None, typer.Option("--recipe", help="default, paper-v1 or paper-v2.")]
+AgentName = Annotated[
+    str | None, typer.Option("--agent", "-a", help="Model that will work on the task.")
+]
+Harness = Annotated[
+    str | None, typer.Option("--harness", help="Harness it works in; opens harness constraints.")
+]
+Writer = Annotated[
+    str | None,
+    typer.Option("--writer", "-w", help="Model that distils: provider:model, recorded:FILE."),
+]
+WriterUrl = Annotated[
+    str | None, typer.Option("--writer-url", help="OpenAI-compatible server of the writer.")
+]
+Mapping = Annotated[
+    Path | None, typer.Option("--map", "-m", help="TOML file that says how to read foreign runs.")
+]

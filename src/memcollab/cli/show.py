@@ -1,0 +1,297 @@
+"""How results look: tables for people on a terminal, one JSON object for scripts.
+
+Text from runs and constraints is printed with markup off, so that it cannot dress itself up.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from memcollab.bank import Bank, Verification
+from memcollab.records import Constraint, LearnReport, Recall
+
+console = Console(highlight=False)
+
+
+def emit(value: Any) -> None:
+    """One JSON object on standard output."""
+    sys.stdout.write(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode())
+    sys.stdout.write("\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path | BaseException):
+        return str(value)
+    raise TypeError(f"cannot print {type(value).__name__} as JSON")
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """A progress bar on standard error, fed by ``(stage, done, total)``; None when ``quiet`` or
+    when nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        stages: dict[str, Any] = {}
+
+        def tick(stage: str, done: int, total: int | None) -> None:
+            if stage not in stages:
+                stages[stage] = bar.add_task(stage, total=total)
+            bar.update(stages[stage], completed=done, total=total)
+
+        yield tick
+
+
+def facts(title: str, rows: Sequence[tuple[str, Any]]) -> None:
+    """A small two-column table; rows without a value are left out."""
+    table = Table(title=title, show_header=False, title_justify="left", box=None, padding=(0, 2))
+    for name, value in rows:
+        if value not in (None, "", {}, (), []):
+            table.add_row(name, escape(_words(value)))
+    console.print(table)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {count}" for name, count in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def value(result: Any, *, as_json: bool) -> None:
+    """A record or mapping, whatever it is."""
+    if as_json:
+        emit(result)
+        return
+    plain = _plain(result)
+    facts("", list(plain.items()))
+
+
+def learn_report(report: LearnReport, *, as_json: bool) -> None:
+    if as_json:
+        emit(report)
+        return
+    usage = report.usage
+    facts(
+        "Runs",
+        [
+            ("seen", report.seen),
+            ("judged", report.judged),
+            ("unjudged", report.unjudged_reasons),
+            ("rejected", report.rejected),
+            ("in the bank already", report.known),
+            ("tasks", report.tasks),
+            ("agents", report.agents),
+            ("tasks with a right and a wrong run", report.tasks_mixed),
+            ("contrasts", report.contrasts),
+        ],
+    )
+    for rejection in report.rejections[:10]:
+        console.print(f"  {rejection}", style="yellow", markup=False)
+    if len(report.rejections) > 10:
+        console.print("  … all of them: --json", style="yellow")
+    if report.skipped_files:
+        named = ", ".join(report.skipped_files[:5])
+        console.print(
+            f"  {len(report.skipped_files)} files left aside (no source reads them): {named}",
+            style="dim",
+            markup=False,
+        )
+    if report.dry_run:
+        return
+    facts(
+        "Constraints",
+        [
+            ("writer", report.writer),
+            ("asked now", report.asked),
+            ("read as", report.tiers),
+            ("requests waiting for answers", report.pending),
+            ("drafts", report.distilled),
+            ("accepted", report.accepted),
+            ("refused", report.refused),
+            ("merged into another", report.merged),
+            ("constraints from these runs", report.constraints),
+            ("failed", report.failed),
+            ("tokens", usage.tokens),
+            ("cost in US dollars", usage.cost_usd),
+        ],
+    )
+    for failure in report.failures[:5]:
+        console.print(f"  {failure}", style="red", markup=False)
+
+
+def recalled(recall: Recall, *, as_json: bool) -> None:
+    if as_json:
+        emit(
+            {
+                "category": str(recall.decision.top),
+                **recall.model_dump(mode="json"),
+            }
+        )
+        return
+    guesses = ", ".join(
+        f"{guess.category} {guess.probability:.2f}" for guess in recall.decision.guesses[:2]
+    )
+    console.print(f"category   {guesses}  (by {recall.decision.method})", markup=False)
+    if recall.abstained:
+        console.print(f"nothing recalled: {recall.abstained}", style="yellow", markup=False)
+    for entry in recall.entries:
+        console.print(f"\n{entry.score:.2f}  {entry.constraint.text}", markup=False)
+        console.print(f"      {entry.constraint.id}  {entry.reason}", style="dim", markup=False)
+    total = sum(recall.timings.values())
+    console.print(
+        f"\nrecall {recall.id}  {recall.guidance_tokens} tokens of guidance, {total:.1f} ms",
+        style="dim",
+        markup=False,
+    )
+
+
+def constraints(found: Sequence[Constraint], *, as_json: bool) -> None:
+    if as_json:
+        emit({"constraints": [{"id": each.id, **_plain(each)} for each in found]})
+        return
+    table = Table(box=None, padding=(0, 1), show_edge=False)
+    for heading in ("id", "category", "status", "tasks", "constraint"):
+        table.add_column(heading, overflow="fold", ratio=1 if heading == "constraint" else None)
+    for each in found:
+        table.add_row(
+            each.id[:10],
+            escape(str(each.category)),
+            each.status,
+            str(each.support.tasks),
+            escape(each.text),
+        )
+    console.print(table if found else "no constraint matches")
+
+
+def verification(found: Verification, *, as_json: bool) -> None:
+    if as_json:
+        emit(
+            {
+                "ok": found.ok,
+                "checked": found.checked,
+                "light": found.light,
+                "problems": [str(problem) for problem in found.problems],
+            }
+        )
+        return
+    facts("Checked", [*found.checked.items(), ("runs without their steps", found.light or None)])
+    for problem in found.problems:
+        console.print(str(problem), style="red", markup=False)
+    if found.ok:
+        console.print("every stored thing matches its id")
+
+
+def constraint(bank: Bank, constraint_id: str, *, as_json: bool) -> None:
+    """One constraint with its provenance, what contradicts it, and its history."""
+    behind = bank.provenance(constraint_id)
+    found, history = behind.constraint, bank.history(constraint_id)
+    if as_json:
+        emit(
+            {
+                "id": found.id,
+                "text": found.text,
+                **_plain(found),
+                "sources": behind.sources,
+                "conflicts": bank.conflicts(found.id),
+                "history": history,
+            }
+        )
+        return
+    support = found.support
+    console.print(found.text, style="bold", markup=False)
+    facts(
+        "",
+        [
+            ("id", found.id),
+            ("category", str(found.category)),
+            ("scope", f"{found.scope} {found.harness or ''}".strip()),
+            ("status", found.status),
+            ("support", f"{support.tasks} tasks, {support.contrasts} contrasts"),
+            ("families that were right", ", ".join(support.families_right)),
+            ("families that were wrong", ", ".join(support.families_wrong)),
+            ("contradicts", bank.conflicts(found.id)),
+        ],
+    )
+    for source in behind.sources[:10]:
+        console.print(
+            f"\n  {source.task.text[:160]}\n  {source.contrast.kind}: "
+            f"{source.preferred.agent.model} ({source.preferred.id}) over "
+            f"{source.other.agent.model} ({source.other.id}), "
+            f"written by {source.screened.writer}",
+            style="dim",
+            markup=False,
+        )
+    for change in history:
+        console.print(f"  {change.at}  {change.action}  by {change.actor}", markup=False)
+
+
+def contrast(bank: Bank) -> None:
+    """The source of the best supported constraint: its two runs, shortened, and its words."""
+    best = bank.constraints(limit=1)
+    if not best:
+        console.print("nothing was learned", style="yellow")
+        return
+    source = bank.provenance(best[0].id).sources[0]
+    console.print(source.task.text[:500], style="cyan", markup=False)
+    for title, colour, run in (
+        ("was right", "green", source.preferred),
+        ("was wrong", "red", source.other),
+    ):
+        console.print(f"\n{run.agent.model} {title}", style=colour, markup=False)
+        for step in bank.trajectory(run.id).steps[-3:]:
+            text = " ".join(step.content.split())[:220]
+            console.print(f"  {step.role:9} {text}", style="dim", markup=False)
+    console.print(f"\n→ {best[0].text}", style="bold", markup=False)
+
+
+def refusals(bank: Bank, limit: int = 20) -> None:
+    """Refused drafts: the reason, what gave offence, and the words."""
+    for entry in bank.refusals(limit=limit):
+        if entry.refusal:
+            detail = f" ({entry.refusal.detail})" if entry.refusal.detail else ""
+            console.print(f"  {entry.refusal.reason}{detail}", style="yellow", markup=False)
+            words = f"When {entry.draft.when}, enforce {entry.draft.enforce}"
+            console.print(f"    {words[:200]}", style="dim", markup=False)
+
+
+def stats(bank: Bank, *, as_json: bool) -> None:
+    counted = bank.stats()
+    if as_json:
+        emit({**asdict(counted), "refusals": bank.refusals(limit=1000)})
+        return
+    rows = [(name.replace("_", " "), value) for name, value in asdict(counted).items()]
+    spent = [(f"spent: {name}", value) for name, value in dict(counted.spent).items()]
+    facts("", [row for row in rows if row[0] != "spent"] + spent)
+    if counted.refused:
+        console.print("\nRefused drafts, the first 20", style="bold")
+        refusals(bank)
+
+
+def preview(path: Path, mapping: Path | None) -> None:
+    """What the first records of a file become, for whoever writes a mapping."""
+    from memcollab.sources import load_mapping, read_runs
+
+    for run in islice(read_runs([path], mapping=load_mapping(mapping) if mapping else None), 1):
+        emit(run)
