@@ -277,7 +277,7 @@ def test_scope_harness_and_category_separate():
         accepted(*words),
         accepted(*words, scope="harness", contrast="c2"),
         accepted(*words, scope="harness", harness="g", contrast="c3"),
-        accepted(*words, category=Category(name="maths", subcategory="algebra"), contrast="c4"),
+        accepted(*words, category=Category(name="geometry"), contrast="c4"),
     ]
     plan = merge(entries, [], bag_of_words, LOOSE)
     assert len(plan.created) == 4

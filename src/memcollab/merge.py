@@ -130,12 +130,13 @@ def _distinct(accepted: Sequence[Accepted]) -> dict[str, Accepted]:
 
 
 def _by_place(constraints: Iterable[Constraint]) -> dict[_Place, list[Constraint]]:
-    """Distinct constraints by category, scope and harness, in the order of ids."""
+    """Distinct constraints by category, scope and harness, in the order of ids. Subcategories do
+    not part them: the same lesson from two of them is one lesson with more support."""
     places: dict[_Place, list[Constraint]] = defaultdict(list)
     distinct = {constraint.id: constraint for constraint in constraints}
     for constraint_id in sorted(distinct):
         constraint = distinct[constraint_id]
-        places[str(constraint.category), constraint.scope, constraint.harness].append(constraint)
+        places[constraint.category.name, constraint.scope, constraint.harness].append(constraint)
     return places
 
 

@@ -1,0 +1,251 @@
+"""Text → numbers: dense vectors from an embedder, and words for what is matched as written.
+
+* ``bundled()``  the static model that comes inside the ``wordllama`` wheel (256 dimensions): no
+  network, no key, about 0.1 ms a text on one core.
+* ``remote()``   any OpenAI-compatible ``/embeddings`` endpoint, by name.
+* ``words()``    the tokens that lexical matching counts; LaTeX and code keep what marks them.
+
+Rows are float32 and of length 1, so that a dot product is the cosine. A text in which the model
+knows no token (the empty text is one) is the zero vector: it is similar to nothing.
+A text has the same vector, bit for bit, alone and in any batch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memcollab.errors import ModelError, ModelUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Vectors = NDArray[np.float32]
+
+# Where the wordllama wheel keeps its model, and what it calls the matrix.
+_WEIGHTS = Path("weights", "l2_supercat_256.safetensors")
+_TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
+_MATRIX = "embedding.weight"
+# Texts in one call of the tokenizer, and in one request to a server (OpenAI takes 2,048 at most).
+_CHUNK = 512
+_REQUEST = 256
+
+
+class Embedder(Protocol):
+    """Whatever turns texts into vectors. ``name`` is stored beside every vector it made."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row for each text: float32, shape ``(len(texts), dim)``, of length 1 or zero.
+
+        Raises:
+            ModelError: this call gave no vectors.
+            ModelUnavailable: no call will.
+        """
+        ...
+
+
+class StaticEmbedder:
+    """The mean of the vectors of a text's tokens, brought to length 1.
+
+    The vectors equal those of ``wordllama.WordLlama.load().embed(texts, norm=True)`` to rounding
+    (a test holds them against each other). The library itself is not imported: that takes 0.3 s
+    and sets up logging for the whole process. The matrix stays float16 as stored: turning all of
+    it into float32 would cost every command line 50 ms, turning a text's rows costs it 0.03 ms.
+    """
+
+    def __init__(self, name: str, tokenizer: Tokenizer, matrix: NDArray[np.float16]) -> None:
+        self.name = name
+        self.dim: int = matrix.shape[1]
+        self._tokenizer = tokenizer
+        self._matrix = matrix
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """See ``Embedder.embed``; raises nothing."""
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for row, tokens in enumerate(self._tokens(texts)):
+            if tokens:
+                self._mean(tokens, vectors[row])
+        return vectors
+
+    def _tokens(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        if len(texts) == 1:
+            # The call for one text starts no threads, so that a later fork is not warned about.
+            yield self._tokenizer.encode(texts[0], add_special_tokens=False).ids
+            return
+        for start in range(0, len(texts), _CHUNK):
+            chunk = list(texts[start : start + _CHUNK])
+            for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
+                yield encoding.ids
+
+    def _mean(self, tokens: list[int], out: Vectors) -> None:
+        # The sum points where the mean does, and only the direction is kept.
+        np.add.reduce(self._matrix.take(tokens, axis=0), axis=0, dtype=np.float32, out=out)
+        length = np.sqrt(np.vecdot(out, out))
+        if length:
+            out /= length
+
+
+@cache
+def bundled() -> StaticEmbedder:
+    """The model inside the ``wordllama`` wheel; loaded once, from disk only (80 ms).
+
+    Raises:
+        ModelUnavailable: the installed wheel does not hold it.
+    """
+    from safetensors import SafetensorError, safe_open
+    from tokenizers import Tokenizer
+
+    folder = _wheel()
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        with safe_open(folder / _WEIGHTS, framework="np") as weights:
+            matrix = weights.get_tensor(_MATRIX)
+    except (OSError, SafetensorError) as error:
+        raise ModelUnavailable(
+            f"the bundled embedder cannot be read from the installed wordllama: {error}. "
+            "Next: pip install --force-reinstall 'wordllama>=0.4'"
+        ) from error
+    return StaticEmbedder("wordllama-l2-supercat-256", tokenizer, matrix)
+
+
+def _wheel() -> Path:
+    """The folder of the installed wordllama, found without importing it."""
+    spec = find_spec("wordllama")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelUnavailable(
+            "the bundled embedder is not installed. Next: pip install 'wordllama>=0.4'"
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+class RemoteEmbedder:
+    """An embedding model behind an OpenAI-compatible server. ``dim`` asks the server once."""
+
+    def __init__(self, name: str, url: str, key: str | None = None) -> None:
+        self.name = name
+        self._url = url
+        self._key = key
+        self._client: Any = None
+        self._dim: int | None = None
+
+    @property
+    def dim(self) -> int:
+        if self._dim is None:
+            self._dim = len(self._ask(["dimension"])[0])
+        return self._dim
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """See ``Embedder.embed``. Empty texts are not sent: servers differ in how they refuse."""
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        filled = [row for row, text in enumerate(texts) if text.strip()]
+        for start in range(0, len(filled), _REQUEST):
+            rows = filled[start : start + _REQUEST]
+            vectors[rows] = self._checked(self._ask([texts[row] for row in rows]), len(rows))
+        return vectors
+
+    def _ask(self, texts: list[str]) -> list[list[float]]:
+        import openai
+
+        try:
+            # "float" because not every server that speaks this protocol knows the default, base64.
+            answer = self._open().embeddings.create(
+                model=self.name, input=texts, encoding_format="float"
+            )
+        except (
+            openai.APIConnectionError,
+            openai.AuthenticationError,
+            openai.PermissionDeniedError,
+            openai.NotFoundError,
+        ) as error:
+            raise ModelUnavailable(
+                f"the embedder {self.name!r} at {self._url!r} answers nothing: {error}. Valid: the "
+                "address of an OpenAI-compatible server, up to /v1. Next: memcollab doctor"
+            ) from error
+        except (openai.APIError, ValueError) as error:
+            raise ModelError(
+                f"the embedder {self.name!r} at {self._url!r} refused {len(texts)} texts: {error}"
+            ) from error
+        return [item.embedding for item in sorted(answer.data or (), key=lambda item: item.index)]
+
+    def _open(self) -> Any:
+        if self._client is None:
+            import openai
+
+            # The client insists on some key; a server on this machine asks for none.
+            self._client = openai.OpenAI(base_url=self._url, api_key=self._key or "none-given")
+        return self._client
+
+    def _checked(self, answer: list[list[float]], count: int) -> Vectors:
+        """The answer as rows of length 1, or a ModelError that says what is wrong with it."""
+        lengths = {len(vector) for vector in answer}
+        if len(answer) != count or lengths != {self.dim}:
+            raise ModelError(
+                f"the embedder {self.name!r} answered {count} texts with {len(answer)} vectors of "
+                f"{sorted(lengths)!r} dimensions. Valid: {count} of {self.dim}"
+            )
+        vectors = np.array(answer, dtype=np.float32)
+        if not np.isfinite(vectors).all():
+            raise ModelError(f"the embedder {self.name!r} answered with NaN or infinity")
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= np.where(norms > 0, norms, 1)
+        return vectors
+
+
+def remote(name: str, url: str, key: str | None = None) -> RemoteEmbedder:
+    """The embedding model ``name`` at an OpenAI-compatible server; nothing is asked yet.
+
+    Args:
+        url: the server's base address, up to ``/v1``.
+        key: what it wants as a bearer token, if anything.
+
+    Raises:
+        UsageError: ``url`` is not an HTTP address.
+    """
+    if not re.match(r"https?://[^/\s]+", url):
+        raise UsageError(
+            f"the embedder's address {url!r} is not one. "
+            "Valid: http:// or https://, a host, usually /v1. Next: --embedder-url http://HOST/v1"
+        )
+    return RemoteEmbedder(name, url, key)
+
+
+# ---- words
+
+# A drawing's source says that there is a drawing; its coordinates are noise.
+_DRAWING = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
+_WORD = re.compile(r"\\[A-Za-z]+|[^\W\d_]+|\d+|[^\w\s]|_")
+
+
+def words(text: str) -> list[str]:
+    r"""The tokens of ``text`` in order, for lexical matching.
+
+    Words are lower-cased. Single letters and LaTeX commands stay as they are (``\Delta`` is not
+    ``\delta``, a variable is not an article), every sign counts, and a number becomes ``#``, ``##``
+    or ``###`` by its digits: tasks that differ only in their numbers are alike.
+    """
+    found = []
+    for word in _WORD.findall(_DRAWING.sub(" [asy] ", text)):
+        if len(word) == 1:
+            found.append("#" if word.isdigit() else word)
+        elif word[0] == "\\":
+            found.append(word)
+        else:
+            found.append("#" * min(len(word), 3) if word.isdigit() else word.lower())
+    return found

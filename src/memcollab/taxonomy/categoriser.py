@@ -1,0 +1,368 @@
+"""Who decides where a task belongs, in this order:
+
+1. ``label``       what the run brought, where the taxonomy knows it;
+2. ``classifier``  a linear model over the labelled tasks of the bank and the seeds of the taxonomy;
+   ``seed``        the same over the seeds alone, while no task is labelled;
+3. ``model``       a language model, only if one is given and the classifier is unsure.
+
+Which subcategory of a category is decided alike, by a small model for each category.
+
+Two models are added for the categories: one learns from seeds and labelled tasks, one from seeds
+alone, at ``SEED_SHARE`` of its weight. The second keeps a category that nobody has labelled yet
+alive beside thousands of labelled tasks of others. Measured: design/categories.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from io import BytesIO
+from string import Template
+from typing import Any, Self
+from zipfile import BadZipFile
+
+import numpy as np
+
+from memcollab.embed import Embedder, Vectors
+from memcollab.errors import TaxonomyError
+from memcollab.records import Category, CategoryDecision, CategoryGuess, Task
+from memcollab.taxonomy.softmax import Features, Reals, Rows, Whole, softmax, terms, train
+from memcollab.taxonomy.topics import Taxonomy
+
+# Changing what goes into the stored form, or the settings of the training, raises this.
+_FORMAT = 1
+SEED_SHARE = 0.35
+# A category with a tenth of another's tasks counts as if it had 10 ** -(1 - BALANCE) of them.
+BALANCE = 0.5
+# Tasks of a category beyond these add time, not accuracy.
+MOST_TASKS = 3000
+# Candidates in a decision, and the margin below which a model is asked.
+_GUESSES = 3
+_UNSURE = 0.2
+
+Labelled = Sequence[tuple[str, Category]]
+Sparse = tuple[Whole, Reals]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A linear model: ``names`` to choose from, ``weights`` (terms + dimensions, names).
+
+    ``terms`` are the ids of the terms it has weights for, ascending; None = all.
+    """
+
+    names: tuple[str, ...]
+    weights: Reals
+    terms: Whole | None
+
+    def scores(self, sparse: Sparse, dense: Reals) -> Reals:
+        ids, values = sparse
+        if self.terms is not None:
+            at = np.minimum(np.searchsorted(self.terms, ids), len(self.terms) - 1)
+            known = self.terms[at] == ids
+            ids, values = at[known], values[known]
+        total: Reals = values @ self.weights[ids] + dense @ self.weights[-len(dense) :]
+        return total
+
+
+@dataclass(frozen=True)
+class _Example:
+    """A text that is known to belong somewhere; a seed comes from the taxonomy."""
+
+    text: str
+    name: str
+    subcategory: str | None
+    seed: bool
+
+
+class Categoriser:
+    """Files tasks. A value once built: equal labelled tasks, in any order, decide equally.
+
+    Args:
+        labelled: text and category of tasks; labels that the taxonomy does not know are counted
+            in ``unknown`` and not learned from.
+        ask: a language model as a function from prompt to answer, asked only when unsure. What it
+            raises is not caught.
+    """
+
+    def __init__(
+        self,
+        taxonomy: Taxonomy,
+        embedder: Embedder,
+        labelled: Labelled = (),
+        *,
+        ask: Callable[[str], str] | None = None,
+    ) -> None:
+        known = _known(taxonomy, labelled)
+        self.unknown: Mapping[str, int] = Counter(
+            str(label) for _, label in labelled if taxonomy.find(label) is None
+        )
+        self._set_up(taxonomy, embedder, ask)
+        self.key = self.key_of(taxonomy, embedder, labelled)
+        self.tasks = len(known)
+        self._features, self._top, self._leaves = _learn(taxonomy, embedder, known)
+
+    def _set_up(
+        self, taxonomy: Taxonomy, embedder: Embedder, ask: Callable[[str], str] | None
+    ) -> None:
+        self.taxonomy = taxonomy
+        self._embedder = embedder
+        self._ask = ask
+
+    # ---- deciding
+
+    def decide(self, task: Task, vector: Vectors | None = None) -> CategoryDecision:
+        """Where ``task`` belongs: at most three candidates, each with its likeliest subcategory.
+
+        Args:
+            vector: the embedding of the task's text, shape ``(dim,)``, if it is at hand.
+
+        Raises:
+            ModelError: the embedder, or the model that was given, did not answer.
+        """
+        label = self.taxonomy.find(task.category) if task.category else None
+        if label is not None and (label.subcategory or label.name not in self._leaves):
+            return _certain(label)
+        if vector is None:
+            vector = self._embedder.embed([task.text])[0]
+        sparse = self._features.weigh(terms(task.text))
+        dense = self._features.place(vector)
+        if label is not None:
+            return _certain(self._leaf(label.name, sparse, dense))
+        chances = softmax(self._top.scores(sparse, dense))
+        order = np.argsort(-chances, kind="stable")[:_GUESSES]
+        decision = CategoryDecision(
+            guesses=tuple(
+                CategoryGuess(
+                    category=self._leaf(self._top.names[number], sparse, dense),
+                    probability=float(chances[number]),
+                )
+                for number in order
+            ),
+            method="classifier" if self.tasks else "seed",
+        )
+        return self._asked(task, decision) if self._ask else decision
+
+    def _leaf(self, name: str, sparse: Sparse, dense: Reals) -> Category:
+        """The category of that name with its likeliest subcategory, if it has any."""
+        leaves = self._leaves.get(name)
+        if leaves is None:
+            return Category(name=name)
+        likeliest = int(np.argmax(leaves.scores(sparse, dense)))
+        return Category(name=name, subcategory=leaves.names[likeliest])
+
+    def _asked(self, task: Task, decision: CategoryDecision) -> CategoryDecision:
+        """The decision after a model was asked; as it was if it is sure, or if the answer names
+        none of the candidates."""
+        if self._ask is None or decision.margin >= _UNSURE:
+            return decision
+        candidates = [guess.category.name for guess in decision.guesses]
+        chosen = _read(self._ask(self._question(task, candidates)), candidates)
+        if chosen is None:
+            return decision
+        # The chosen one goes first; how sure the classifier was stays visible.
+        first = candidates.index(chosen)
+        order = [first, *(number for number in range(len(candidates)) if number != first)]
+        return CategoryDecision(
+            guesses=tuple(
+                CategoryGuess(
+                    category=decision.guesses[number].category,
+                    probability=decision.guesses[place].probability,
+                )
+                for place, number in enumerate(order)
+            ),
+            method="model",
+        )
+
+    def _question(self, task: Task, candidates: Iterable[str]) -> str:
+        topics = [self.taxonomy.topic(name) for name in candidates]
+        return _prompt().substitute(
+            categories="\n".join(f"{topic.name}: {topic.description}" for topic in topics),
+            task=task.text,
+        )
+
+    # ---- storing
+
+    @staticmethod
+    def key_of(taxonomy: Taxonomy, embedder: Embedder, labelled: Labelled) -> str:
+        """A hash of everything that a categoriser is made from: equal keys, equal decisions."""
+        digest = hashlib.sha256(f"{_FORMAT} {taxonomy.digest} {embedder.name}".encode())
+        for text, category in _known(taxonomy, labelled):
+            digest.update(f"\0{category}\0{text}".encode())
+        return digest.hexdigest()[:40]
+
+    def to_bytes(self) -> bytes:
+        """The trained models (numpy's npz; no code in it), about 1 MB for 5,000 tasks."""
+        arrays: dict[str, Any] = {
+            "key": np.array(self.key),
+            "tasks": np.array(self.tasks),
+            "vocabulary": np.frombuffer("\n".join(self._features.vocabulary).encode(), np.uint8),
+            "idf": self._features.idf,
+            "centre": self._features.centre,
+            "top": self._top.weights,
+        }
+        for name, leaves in self._leaves.items():
+            arrays[f"terms.{name}"] = leaves.terms
+            arrays[f"leaves.{name}"] = leaves.weights
+        file = BytesIO()
+        np.savez(file, allow_pickle=False, **arrays)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(
+        cls,
+        content: bytes,
+        taxonomy: Taxonomy,
+        embedder: Embedder,
+        *,
+        ask: Callable[[str], str] | None = None,
+    ) -> Self:
+        """What ``to_bytes`` stored, for the taxonomy and the embedder it was made with.
+
+        Raises:
+            TaxonomyError: the bytes are not that; train anew.
+        """
+        self = cls.__new__(cls)
+        self._set_up(taxonomy, embedder, ask)
+        self.unknown = {}
+        try:
+            with np.load(BytesIO(content), allow_pickle=False) as arrays:
+                self._restore(arrays)
+        except (BadZipFile, OSError, ValueError, KeyError) as error:
+            raise TaxonomyError(
+                f"the stored categoriser cannot be used: {error!r}. Next: memcollab bank reindex"
+            ) from error
+        return self
+
+    def _restore(self, arrays: Mapping[str, Any]) -> None:
+        known = arrays["vocabulary"].tobytes().decode().split("\n")
+        vocabulary = {term: number for number, term in enumerate(known)}
+        self.key = str(arrays["key"])
+        self.tasks = int(arrays["tasks"])
+        self._features = Features(vocabulary, arrays["idf"], arrays["centre"])
+        self._top = _Choice(self.taxonomy.names, arrays["top"], None)
+        self._leaves = {
+            topic.name: _Choice(
+                tuple(part.name for part in topic.subcategory),
+                arrays[f"leaves.{topic.name}"],
+                arrays[f"terms.{topic.name}"],
+            )
+            for topic in self.taxonomy.topics
+            if topic.subcategory
+        }
+        expected = (len(known) + self._embedder.dim, len(self.taxonomy.names))
+        if self._top.weights.shape != expected:
+            raise ValueError(f"weights of shape {self._top.weights.shape!r}, wanted {expected!r}")
+
+
+def _certain(category: Category) -> CategoryDecision:
+    return CategoryDecision(
+        guesses=(CategoryGuess(category=category, probability=1.0),), method="label"
+    )
+
+
+@cache
+def _prompt() -> Template:
+    source = resources.files("memcollab").joinpath("prompts/categorise.md")
+    return Template(source.read_text("utf-8"))
+
+
+def _read(answer: str, candidates: Sequence[str]) -> str | None:
+    """The one candidate that ``answer`` names; None if it names none, or several."""
+    spoken = set(re.findall(r"[a-z0-9_]+", answer.lower()))
+    named = [name for name in candidates if name in spoken]
+    return named[0] if len(named) == 1 else None
+
+
+# ---- learning
+
+
+def _known(taxonomy: Taxonomy, labelled: Labelled) -> list[tuple[str, Category]]:
+    """The labelled tasks to learn from, in an order that is not that of the caller: each once, the
+    same ``MOST_TASKS`` of each category whatever else there is."""
+    found = {(text, label) for text, given in labelled if (label := taxonomy.find(given))}
+    ordered = sorted(found, key=lambda item: hashlib.sha256(item[0].encode()).digest())
+    seen = Counter[str]()
+    kept = []
+    for text, label in ordered:
+        seen[label.name] += 1
+        if seen[label.name] <= MOST_TASKS:
+            kept.append((text, label))
+    return sorted(kept, key=lambda item: (item[0], str(item[1])))
+
+
+def _learn(
+    taxonomy: Taxonomy, embedder: Embedder, known: Labelled
+) -> tuple[Features, _Choice, dict[str, _Choice]]:
+    examples = [*_seeds(taxonomy), *(_Example(t, c.name, c.subcategory, False) for t, c in known)]
+    counted = [terms(example.text) for example in examples]
+    vectors = embedder.embed([example.text for example in examples])
+    features = Features.fit(counted, len(examples) - len(known), vectors)
+    sparse = [features.weigh(text) for text in counted]
+    dense = features.place(vectors)
+    columns = len(features.vocabulary)
+    top = _learn_top(taxonomy.names, examples, sparse, dense, columns)
+    leaves = {
+        topic.name: _learn_leaves(
+            tuple(part.name for part in topic.subcategory), topic.name, examples, sparse, dense
+        )
+        for topic in taxonomy.topics
+        if topic.subcategory
+    }
+    return features, top, leaves
+
+
+def _seeds(taxonomy: Taxonomy) -> list[_Example]:
+    return [
+        _Example(text, topic.name, None if part is topic else part.name, True)
+        for topic in taxonomy.topics
+        for part in (topic, *topic.subcategory)
+        for text in part.seeds
+    ]
+
+
+def _learn_top(
+    names: tuple[str, ...],
+    examples: Sequence[_Example],
+    sparse: Sequence[Sparse],
+    dense: Reals,
+    columns: int,
+) -> _Choice:
+    """The model over the categories; see the head of this file for why it is a sum of two."""
+    classes = np.array([names.index(example.name) for example in examples])
+    seeds = sum(example.seed for example in examples)
+    only_seeds = Rows(sparse[:seeds], dense[:seeds], columns)
+    weights = train(only_seeds, classes[:seeds], len(names), np.ones(seeds, np.float32))
+    if len(examples) > seeds:
+        sizes = np.bincount(classes, minlength=len(names))
+        importance = ((sizes.max() / sizes) ** BALANCE)[classes].astype(np.float32)
+        everything = Rows(sparse, dense, columns)
+        weights = train(everything, classes, len(names), importance) + SEED_SHARE * weights
+    return _Choice(names, weights, None)
+
+
+def _learn_leaves(
+    names: tuple[str, ...],
+    category: str,
+    examples: Sequence[_Example],
+    sparse: Sequence[Sparse],
+    dense: Reals,
+) -> _Choice:
+    """The model over the subcategories of one category, over the terms of its examples only."""
+    chosen = [
+        (index, names.index(example.subcategory))
+        for index, example in enumerate(examples)
+        if example.name == category and example.subcategory in names
+    ]
+    rows = [index for index, _ in chosen]
+    known = np.unique(np.concatenate([sparse[index][0] for index in rows]))
+    local = [(np.searchsorted(known, sparse[row][0]), sparse[row][1]) for row in rows]
+    classes = np.array([number for _, number in chosen])
+    importance = np.ones(len(rows), dtype=np.float32)
+    weights = train(Rows(local, dense[rows], len(known)), classes, len(names), importance)
+    return _Choice(names, weights, known)
