@@ -28,7 +28,7 @@ from typing import Any, Literal
 import orjson
 
 from memcollab.errors import ModelError, ModelUnavailable
-from memcollab.models import Answer, LanguageModel, Prompt
+from memcollab.models import Answer, LanguageModel, Prompt, RecordedModel
 from memcollab.recipe import Recipe
 from memcollab.records import (
     Contrast,
@@ -41,7 +41,7 @@ from memcollab.records import (
     content_id,
 )
 
-Tier = Literal["native", "json", "repair", "lines"]
+Tier = Literal["native", "json", "repair", "lines", "recorded"]
 PARTS = ("when", "enforce", "avoid")
 # Budgets are given in tokens; English, code and JSON run at about four characters a token.
 CHARS_PER_TOKEN = 4
@@ -170,13 +170,21 @@ async def _distil_one(request: Request, writer: LanguageModel) -> Distilled | Fa
             return Distilled(
                 request=request,
                 answer=Answer(answer.text, answer.model, spent),
-                tier=tier if tier != "native" or read.form == "json" else "lines",
+                tier=_named(tier, read, writer),
                 drafts=read.drafts[: request.limit],
                 surplus=read.drafts[request.limit :],
             )
         last = answer.text
         problem = f"the answer cannot be read in any tier: {last[:80]!r}"
     return Failed(request, problem)
+
+
+def _named(tier: Tier, read: ReadAnswer, writer: LanguageModel) -> Tier:
+    """The tier to report: how a recorded answer was asked for is not known, and a server that
+    ignored the schema answered in the form that could be read."""
+    if isinstance(writer, RecordedModel):
+        return "recorded"
+    return "lines" if tier == "native" and read.form == "lines" else tier
 
 
 def _tier_prompt(prompt: Prompt, tier: Tier, unreadable: str) -> Prompt:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from memcollab.bank import Bank, Verification
+from memcollab.errors import UsageError
 from memcollab.records import Constraint, LearnReport, Recall
 
 console = Console(highlight=False)
@@ -290,8 +290,19 @@ def stats(bank: Bank, *, as_json: bool) -> None:
 
 
 def preview(path: Path, mapping: Path | None) -> None:
-    """What the first records of a file become, for whoever writes a mapping."""
-    from memcollab.sources import load_mapping, read_runs
+    """What the first run of a file becomes, expression by expression: for whoever writes a
+    mapping."""
+    from memcollab import sources
 
-    for run in islice(read_runs([path], mapping=load_mapping(mapping) if mapping else None), 1):
-        emit(run)
+    found = sources.preview(path, sources.load_mapping(mapping) if mapping else None)
+    if not found:
+        raise UsageError(
+            f"no file under {str(path)!r} is chosen: {_chosen_by(mapping)}. "
+            "Next: memcollab learn PATH --dry-run names the files that were left aside"
+        )
+    for entry in found:
+        emit({"origin": entry.origin, "fields": entry.fields, "result": entry.result})
+
+
+def _chosen_by(mapping: Path | None) -> str:
+    return f"`files` in {str(mapping)!r} matches none" if mapping else "no source claims one"
