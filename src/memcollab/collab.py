@@ -638,14 +638,27 @@ def _write_batch(requests: Sequence[Request], writer: str, path: Path) -> None:
 
 
 def _source_text(preferred: Trajectory, other: Trajectory) -> SourceText:
-    runs = [_text(run) for run in (preferred, other)]
-    answers = [answer for text in runs for answer in final_answers(text)]
-    return SourceText(preferred.task.text, tuple(runs), tuple(answers))
+    runs = (preferred, other)
+    return SourceText(
+        task_text=preferred.task.text,
+        run_texts=tuple(_text(run) for run in runs),
+        final_answers=tuple(answer for run in runs for answer in final_answers(_last_words(run))),
+        tools=tuple({call.name for run in runs for step in run.steps for call in step.tool_calls}),
+    )
 
 
 def _text(run: Trajectory) -> str:
-    calls = (call.arguments for step in run.steps for call in step.tool_calls)
-    return "\n".join([*(step.content for step in run.steps), *calls])
+    """All that was said and done in a run, calls in the form ``name(arguments)``."""
+    return "\n".join(
+        "\n".join([step.content, *(f"{call.name}({call.arguments})" for call in step.tool_calls)])
+        for step in run.steps
+    )
+
+
+def _last_words(run: Trajectory) -> str:
+    """The last message of the agent: what stands before it is on the way to the answer."""
+    said = (step.content for step in reversed(run.steps) if step.role == "assistant")
+    return next(said, "")
 
 
 def _task(task: str | Task, category: str | Category | None) -> Task:

@@ -349,8 +349,16 @@ def _draft(entry: dict[str, Any], contrast_id: str) -> Draft:
     return Draft(
         contrast_id=contrast_id,
         scope="harness" if entry.get("scope") == "harness" else "reasoning",
-        **{name: value.strip() if isinstance(value, str) else "" for name, value in parts.items()},
+        **{name: _bare(value) if isinstance(value, str) else "" for name, value in parts.items()},
     )
+
+
+_FRAME = re.compile(r"^(?:when|enforce|avoid)\b[\s:,]*", re.I)
+
+
+def _bare(part: str) -> str:
+    """A part without the frame that the constraint's sentence puts around it."""
+    return _FRAME.sub("", part.strip()).strip().rstrip(",;.").strip()
 
 
 def _json_entries(text: str) -> list[dict[str, Any]] | None:

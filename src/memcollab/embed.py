@@ -36,6 +36,7 @@ _MATRIX = "embedding.weight"
 # Texts in one call of the tokenizer, and in one request to a server (OpenAI takes 2,048 at most).
 _CHUNK = 512
 _REQUEST = 256
+_TIMEOUT = 60.0  # seconds
 
 
 class Embedder(Protocol):
@@ -64,15 +65,19 @@ class StaticEmbedder:
 
     The vectors equal those of ``wordllama.WordLlama.load().embed(texts, norm=True)`` to rounding
     (a test holds them against each other). The library itself is not imported: that takes 0.3 s
-    and sets up logging for the whole process. The matrix stays float16 as stored: turning all of
-    it into float32 would cost every command line 50 ms, turning a text's rows costs it 0.03 ms.
+    and sets up logging for the whole process. The stored matrix is float16; a row is turned into
+    float32 when a text first needs it, because turning all costs every command line 50 ms, and
+    turning them for each text anew costs each 0.05 ms.
     """
 
     def __init__(self, name: str, tokenizer: Tokenizer, matrix: NDArray[np.float16]) -> None:
         self.name = name
         self.dim: int = matrix.shape[1]
         self._tokenizer = tokenizer
-        self._matrix = matrix
+        self._stored = matrix
+        # Memory that is not written to is not used: these are as large as the tokens seen.
+        self._rows = np.empty(matrix.shape, dtype=np.float32)
+        self._ready = np.zeros(len(matrix), dtype=np.bool_)
         tokenizer.no_padding()
         tokenizer.no_truncation()
 
@@ -95,8 +100,14 @@ class StaticEmbedder:
                 yield encoding.ids
 
     def _mean(self, tokens: list[int], out: Vectors) -> None:
+        ids = np.array(tokens)
+        new = ids[~self._ready[ids]]
+        if len(new):
+            # Two threads that meet here write the same numbers; the flags go up after them.
+            self._rows[new] = self._stored[new]
+            self._ready[new] = True
         # The sum points where the mean does, and only the direction is kept.
-        np.add.reduce(self._matrix.take(tokens, axis=0), axis=0, dtype=np.float32, out=out)
+        np.add.reduce(self._rows.take(ids, axis=0), axis=0, out=out)
         length = np.sqrt(np.vecdot(out, out))
         if length:
             out /= length
@@ -188,8 +199,11 @@ class RemoteEmbedder:
         if self._client is None:
             import openai
 
-            # The client insists on some key; a server on this machine asks for none.
-            self._client = openai.OpenAI(base_url=self._url, api_key=self._key or "none-given")
+            # The client insists on some key; a server on this machine asks for none. Its own
+            # time-out, ten minutes, is made for chat.
+            self._client = openai.OpenAI(
+                base_url=self._url, api_key=self._key or "none-given", timeout=_TIMEOUT
+            )
         return self._client
 
     def _checked(self, answer: list[list[float]], count: int) -> Vectors:

@@ -23,7 +23,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain, islice
 from threading import Lock
 from typing import Any
@@ -83,46 +83,53 @@ class Found:
 # ---- the same task
 
 
-# Of two tasks of at least this many tokens, one contains the other if this share of the shorter's
-# runs of so many tokens is in the longer.
-_SHINGLE = 5
+# Of two tasks, the longer contains the shorter, of at least so many words, if no more than
+# ``_MISSING`` of its words are new and ``_CONTAINED`` of its runs of ``_RUN`` words are there.
+_LEAST_WORDS = 8
+_MISSING = 0.05
+_RUN = 5
 _CONTAINED = 0.8
-_LEAST_TOKENS = 8
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 
 
-@dataclass(frozen=True)
 class _Print:
-    tokens: tuple[str, ...]
-    shingles: frozenset[tuple[str, ...]]
-    numbers: Counter[str]
+    """A text as ``same_task`` compares it. Runs of words are made only when they are needed."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = tuple(_TOKEN.findall(_THOUSANDS.sub("", text.casefold())))
+        self.known = frozenset(self.tokens)
+        self.numbers = Counter(filter(str.isdigit, self.tokens))
+
+    @cached_property
+    def runs(self) -> frozenset[tuple[str, ...]]:
+        shifted = (self.tokens[start:] for start in range(_RUN))
+        return frozenset(zip(*shifted, strict=False))
 
 
 @lru_cache(maxsize=16_384)
 def _print(text: str) -> _Print:
-    tokens = tuple(_TOKEN.findall(re.sub(r"(?<=\d),(?=\d{3})", "", text).casefold()))
-    return _Print(
-        tokens=tokens,
-        shingles=frozenset(zip(*(tokens[start:] for start in range(_SHINGLE)), strict=False)),
-        numbers=Counter(token for token in tokens if token.isdigit()),
-    )
+    return _Print(text)
 
 
 def same_task(one: str, other: str) -> bool:
     """Whether two texts put the same task.
 
     They do if they are equal but for case, spacing and punctuation, or if the shorter (of eight
-    words at least) is found in the longer: four fifths of its runs of five words, and all of its
-    numbers. So a task inside an agent's prompt is the same task; a task of the same template with
-    other numbers is another one, which what was learned from the first is meant to help with.
+    words at least) is found in the longer: all of its numbers, 95 % of its words, four fifths of
+    its runs of five words. So a task inside an agent's prompt is the same task, and so is one in
+    which a name was changed. A task of the same template with other numbers is another one: what
+    was learned from the first is meant to help with it.
     """
     first, second = _print(one), _print(other)
     if first.tokens == second.tokens:
         return True
     short, long = sorted((first, second), key=lambda print_: (len(print_.tokens), print_.tokens))
-    if len(short.tokens) < _LEAST_TOKENS or not short.numbers <= long.numbers:
+    if len(short.tokens) < _LEAST_WORDS or not short.numbers <= long.numbers:
         return False
-    return len(short.shingles & long.shingles) >= _CONTAINED * len(short.shingles)
+    if len(short.known - long.known) > _MISSING * len(short.known):
+        return False
+    return len(short.runs & long.runs) >= _CONTAINED * len(short.runs)
 
 
 # ---- words
@@ -219,15 +226,16 @@ class _Partition:
             [constraint.category.subcategory or "" for constraint in self.constraints]
         )
         self.support = np.array([_support(constraint) for constraint in self.constraints])
-        self._harness = np.array(
-            [c.harness or "" if c.scope == "harness" else None for c in self.constraints],
-            dtype=object,
-        )
+        # 0 is open to every agent; the others are numbers of harnesses.
+        owners = [c.harness or "" if c.scope == "harness" else None for c in self.constraints]
+        self._harnesses = {name: number for number, name in enumerate({None, *owners} - {None}, 1)}
+        self._harness = np.array([self._harnesses.get(owner, 0) for owner in owners])
 
     def visible(self, harness: str | None) -> NDArray[np.bool_]:
         """Which constraints an agent of that harness may see."""
-        open_to_all: NDArray[np.bool_] = self._harness == None  # noqa: E711 - element by element
-        return open_to_all | (self._harness == harness) if harness else open_to_all
+        own = self._harnesses.get(harness, 0) if harness else 0
+        seen: NDArray[np.bool_] = (self._harness == 0) | (self._harness == own)
+        return seen
 
     def of_subcategory(self, guess: CategoryGuess | None) -> Reals:
         """1 for each constraint of the guessed subcategory, else 0."""

@@ -44,19 +44,19 @@ class Recipe(BaseModel):
     screen: bool = True
     merge: bool = True
     merge_similarity: float = Field(
-        default=0.88, description="cosine of two constraints of a category that are one"
+        default=0.80, description="cosine of two constraints of a category that are one"
     )
     # recall
     retrieval: Literal["fused", "paper"] = "fused"
     categories: Literal["soft", "hard", "none"] = "soft"
     soft_margin: float = Field(
-        default=0.25, description="below this margin the second category is searched too"
+        default=0.4, description="below this margin the second category is searched too"
     )
     limit: int = Field(default=3, description="constraints at most")
     paper_tasks: int = Field(default=3, description="source tasks of the paper's retrieval; its p")
-    min_score: float = Field(default=0.35, description="below this recall abstains")
+    min_score: float = Field(default=0.25, description="below this recall abstains")
     max_overlap: float = Field(
-        default=0.85, description="cosine above which a second entry says the same"
+        default=0.75, description="cosine above which a second entry says the same"
     )
     guidance_tokens: int = Field(default=400, description="budget of the guidance text")
 

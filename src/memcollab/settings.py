@@ -6,6 +6,7 @@ below it take plain arguments.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,13 @@ class Settings(BaseSettings):
                     "Next: set MEMCOLLAB_EMBEDDER_URL=http://127.0.0.1:8080/v1"
                 )
             embedder = remote(self.embedder, self.embedder_url, self.key)
-        return MemCollab(self.bank, recipe=self.recipe, taxonomy=self.taxonomy, embedder=embedder)
+        return MemCollab(
+            self.bank,
+            recipe=self.recipe,
+            taxonomy=self.taxonomy,
+            embedder=embedder,
+            create=create,
+        )
 
 
 def load(**given: Any) -> Settings:
@@ -88,7 +95,7 @@ def load(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault['input']!r}"
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {_shown(fault)}"
             for fault in error.errors()
         )
         raise UsageError(
@@ -99,3 +106,8 @@ def load(**given: Any) -> Settings:
         raise UsageError(
             f"{str(PROJECT_FILE)!r} is not readable TOML: {error}. Next: mend or remove it"
         ) from error
+
+
+def _shown(fault: Mapping[str, Any]) -> str:
+    """The value at fault; that of a key stays out of messages and logs."""
+    return "(hidden)" if "api_key" in fault["loc"] else repr(fault["input"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -68,7 +68,7 @@ def export(
         if file == "-":
             opened.export(sys.stdout.buffer, runs=runs)
             return
-        with Path(file).open("wb") as stream:
+        with _opened(Path(file), "wb") as stream:
             opened.export(stream, runs=runs)
 
 
@@ -78,11 +78,12 @@ def import_(
     bank: options.BankPath = None,
     as_json: options.Json = False,
 ) -> None:
-    """Add what an export holds; ids are re-derived, what does not match is refused and counted."""
+    """Add what an export holds; its words are screened, its ids derived again, misfits counted."""
+    from memcollab import settings
     from memcollab.cli import show
 
-    with _bank(bank, create=True) as opened, file.open("rb") as stream:
-        show.value(opened.import_(stream), as_json=as_json)
+    with settings.load(bank=bank).collab() as memory, _opened(file, "rb") as stream:
+        show.imported(memory.import_(stream), as_json=as_json)
 
 
 @app.command()
@@ -111,8 +112,19 @@ def reindex(bank: options.BankPath = None, as_json: options.Json = False) -> Non
         show.value(memory.reindex(), as_json=as_json)
 
 
-def _bank(path: str | None, *, create: bool = False) -> Bank:
+def _bank(path: str | None) -> Bank:
     from memcollab import settings
     from memcollab.bank import Bank
 
-    return Bank.open(settings.load(bank=path).bank, create=create)
+    return Bank.open(settings.load(bank=path).bank, create=False, read_only=True)
+
+
+def _opened(path: Path, mode: str) -> IO[bytes]:
+    from memcollab.errors import UsageError
+
+    try:
+        return cast("IO[bytes]", path.open(mode))
+    except OSError as error:
+        raise UsageError(
+            f"cannot open {str(path)!r}: {error.strerror}. Next: give another file"
+        ) from error

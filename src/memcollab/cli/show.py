@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from memcollab.bank import Bank, Verification
+from memcollab.bank import Bank, Imported, Verification
 from memcollab.errors import UsageError
 from memcollab.records import Constraint, LearnReport, Recall
 
@@ -27,7 +27,9 @@ console = Console(highlight=False)
 
 def emit(value: Any) -> None:
     """One JSON object on standard output."""
-    sys.stdout.write(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode())
+    # Keys of counts may be a database's own kind of string.
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    sys.stdout.write(orjson.dumps(value, default=_plain, option=options).decode())
     sys.stdout.write("\n")
 
 
@@ -201,6 +203,13 @@ def verification(found: Verification, *, as_json: bool) -> None:
         console.print(str(problem), style="red", markup=False)
     if found.ok:
         console.print("every stored thing matches its id")
+
+
+def imported(found: Imported, *, as_json: bool) -> None:
+    if as_json:
+        emit(found)
+        return
+    facts("Imported", list(asdict(found).items()))
 
 
 def constraint(bank: Bank, constraint_id: str, *, as_json: bool) -> None:

@@ -200,6 +200,7 @@ class Categoriser:
         """The trained models (numpy's npz; no code in it), about 1 MB for 5,000 tasks."""
         arrays: dict[str, Any] = {
             "key": np.array(self.key),
+            "made_with": np.array(self._made_with()),
             "tasks": np.array(self.tasks),
             "vocabulary": np.frombuffer("\n".join(self._features.vocabulary).encode(), np.uint8),
             "idf": self._features.idf,
@@ -239,7 +240,12 @@ class Categoriser:
             ) from error
         return self
 
+    def _made_with(self) -> str:
+        return f"{_FORMAT} {self.taxonomy.digest} {self._embedder.name}"
+
     def _restore(self, arrays: Mapping[str, Any]) -> None:
+        if str(arrays["made_with"]) != self._made_with():
+            raise ValueError(f"made with {str(arrays['made_with'])!r}, not {self._made_with()!r}")
         known = arrays["vocabulary"].tobytes().decode().split("\n")
         vocabulary = {term: number for number, term in enumerate(known)}
         self.key = str(arrays["key"])
@@ -255,9 +261,6 @@ class Categoriser:
             for topic in self.taxonomy.topics
             if topic.subcategory
         }
-        expected = (len(known) + self._embedder.dim, len(self.taxonomy.names))
-        if self._top.weights.shape != expected:
-            raise ValueError(f"weights of shape {self._top.weights.shape!r}, wanted {expected!r}")
 
 
 def _certain(category: Category) -> CategoryDecision:

@@ -65,8 +65,9 @@ class Features:
 
     def weigh(self, text: Iterable[str]) -> tuple[Whole, Reals]:
         """Ids and weights of the terms of one text; never empty."""
-        known = self.vocabulary
-        counts = Counter(known[term] for term in text if term in known) or {0: 0}
+        counts = Counter(map(self.vocabulary.get, text))
+        counts.pop(None, None)
+        counts = counts or Counter({0: 0})
         ids = np.fromiter(counts, dtype=np.int64, count=len(counts))
         weights = np.fromiter(counts.values(), dtype=np.float32, count=len(counts))
         weights = np.where(weights > 0, 1 + np.log(np.maximum(weights, 1)), 0) * self.idf[ids]
