@@ -162,7 +162,7 @@ def test_errors_have_exit_codes_and_a_next_step(
 
 def test_learning_nothing_is_not_success(tmp_path: Path) -> None:
     """A learn that stores nothing exits 3, with its report and the reason."""
-    line = {"task": "a", "agent": "owl", "messages": [{"role": "assistant", "content": "x"}]}
+    line = {"task": "a", "model": "owl", "messages": [{"role": "assistant", "content": "x"}]}
     (tmp_path / "runs.jsonl").write_text(json.dumps({**line, "solved": True}))
     (tmp_path / "answers.jsonl").write_text('{"custom_id": "x", "content": "NONE"}')
 
@@ -176,7 +176,7 @@ def test_learning_nothing_is_not_success(tmp_path: Path) -> None:
 
 def test_strict_stops_at_the_first_bad_run(tmp_path: Path) -> None:
     """Without --strict bad lines are counted by name; with it the first one is an error."""
-    (tmp_path / "runs.jsonl").write_text('{"task": "a"}\n{"task": \n')
+    (tmp_path / "runs.jsonl").write_text('{"task": "a", "solved": true}\n{"task": \n')
 
     report = as_json("learn", "runs.jsonl", "--dry-run", cwd=tmp_path)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -474,11 +474,12 @@ class MemCollab:
             ``abstained`` with the reason. Stored, so that an outcome can be tied to it.
 
         Raises:
+            UsageError: the task is empty, or there is no such category.
             BankError: there is no bank, or it cannot be used.
             ModelError: a named embedder gave no vector.
         """
         clock = _Clock()
-        asked = _task(task, category)
+        asked = _task(task, category, self.taxonomy)
         who = agent if isinstance(agent, Agent) else Agent(model=agent, harness=harness)
         recipe = self.recipe.model_copy(update={"limit": limit}) if limit else self.recipe
         index, categoriser = self._fresh()
@@ -488,8 +489,7 @@ class MemCollab:
         decision = categoriser.decide(asked, vector)
         clock.lap("categorise")
         found = search(asked, who, decision, index, recipe, vector)
-        clock.timings.update(found.timings)
-        clock.lap("search")
+        clock.skip(found.timings)
         guidance = write_guidance(
             [entry.constraint for entry in found.entries], recipe.guidance_tokens
         )
@@ -534,7 +534,13 @@ class MemCollab:
         usage: Usage | None = None,
         detail: str | None = None,
     ) -> Outcome:
-        """Store how the task of a recall ended; ``solved=None`` is unjudged (a crash, a time-out).
+        """Store how the task of a recall ended, tied to the constraints that were shown.
+
+        Args:
+            recall: what ``recall`` returned, or its id.
+            solved: None is unjudged: a crash, a time-out. It may be followed by a verdict.
+            usage: what the run cost.
+            detail: anything worth keeping about how it ended.
 
         Raises:
             NotFound: the bank holds no such recall.
@@ -631,10 +637,16 @@ def _askable(requests: Sequence[Request], model: LanguageModel) -> Sequence[Requ
 
 
 def _write_batch(requests: Sequence[Request], writer: str, path: Path) -> None:
-    with path.open("wb") as file:
-        for request in requests:
-            line = batch_line(request, writer)
-            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+    try:
+        with path.open("wb") as file:
+            for request in requests:
+                line = batch_line(request, writer)
+                file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the requests to {str(path)!r}: {error.strerror}. "
+            "Next: give --batch-out another file"
+        ) from error
 
 
 def _source_text(preferred: Trajectory, other: Trajectory) -> SourceText:
@@ -661,12 +673,13 @@ def _last_words(run: Trajectory) -> str:
     return next(said, "")
 
 
-def _task(task: str | Task, category: str | Category | None) -> Task:
+def _task(task: str | Task, category: str | Category | None, taxonomy: Taxonomy) -> Task:
+    if isinstance(task, str) and not task.strip():
+        raise UsageError("the task is empty. Next: say in words what the agent is to do")
     found = Task(text=task) if isinstance(task, str) else task
     if category is None:
         return found
-    label = Category.parse(category) if isinstance(category, str) else category
-    return found.model_copy(update={"category": label})
+    return found.model_copy(update={"category": taxonomy.resolve(category)})
 
 
 class _Clock:
@@ -680,3 +693,8 @@ class _Clock:
         now = time.perf_counter()
         self.timings[name] = round((now - self._last) * 1000, 3)
         self._last = now
+
+    def skip(self, timed: Mapping[str, float]) -> None:
+        """Take in laps that were timed elsewhere and begin the next one now."""
+        self.timings.update({name: round(spent, 3) for name, spent in timed.items()})
+        self._last = time.perf_counter()

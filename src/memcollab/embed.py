@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -90,10 +90,6 @@ class StaticEmbedder:
         return vectors
 
     def _tokens(self, texts: Sequence[str]) -> Iterator[list[int]]:
-        if len(texts) == 1:
-            # The call for one text starts no threads, so that a later fork is not warned about.
-            yield self._tokenizer.encode(texts[0], add_special_tokens=False).ids
-            return
         for start in range(0, len(texts), _CHUNK):
             chunk = list(texts[start : start + _CHUNK])
             for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
@@ -235,7 +231,7 @@ def remote(name: str, url: str, key: str | None = None) -> RemoteEmbedder:
     if not re.match(r"https?://[^/\s]+", url):
         raise UsageError(
             f"the embedder's address {url!r} is not one. "
-            "Valid: http:// or https://, a host, usually /v1. Next: --embedder-url http://HOST/v1"
+            "Valid: http:// or https://, a host, usually /v1. Next: MEMCOLLAB_EMBEDDER_URL=http://HOST/v1"
         )
     return RemoteEmbedder(name, url, key)
 
@@ -254,12 +250,11 @@ def words(text: str) -> list[str]:
     ``\delta``, a variable is not an article), every sign counts, and a number becomes ``#``, ``##``
     or ``###`` by its digits: tasks that differ only in their numbers are alike.
     """
-    found = []
-    for word in _WORD.findall(_DRAWING.sub(" [asy] ", text)):
-        if len(word) == 1:
-            found.append("#" if word.isdigit() else word)
-        elif word[0] == "\\":
-            found.append(word)
-        else:
-            found.append("#" * min(len(word), 3) if word.isdigit() else word.lower())
-    return found
+    return list(map(_as_counted, _WORD.findall(_DRAWING.sub(" [asy] ", text))))
+
+
+@lru_cache(maxsize=65_536)
+def _as_counted(word: str) -> str:
+    if word.isdigit():
+        return "#" * min(len(word), 3)
+    return word if len(word) == 1 or word[0] == "\\" else word.lower()

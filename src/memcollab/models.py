@@ -79,6 +79,7 @@ class ScriptedModel:
         self._script = script
 
     async def ask(self, prompt: Prompt) -> Answer:
+        """What the function makes of ``prompt``; what it raises is not caught."""
         return Answer(text=self._script(prompt), model=self.name)
 
 
@@ -119,6 +120,7 @@ class RecordedModel:
         return len(self._answers)
 
     async def ask(self, prompt: Prompt) -> Answer:
+        """The answer recorded for the prompt's id; ``ModelError`` if none was."""
         try:
             return self._answers[prompt.id]
         except KeyError:
@@ -211,6 +213,7 @@ class LiveModel:
             ) from error
 
     async def ask(self, prompt: Prompt) -> Answer:
+        """Ask the server; errors as in ``LanguageModel.ask``."""
         from pydantic_ai import exceptions as failed
         from pydantic_ai.direct import model_request
 

@@ -89,17 +89,23 @@ _LEAST_WORDS = 8
 _MISSING = 0.05
 _RUN = 5
 _CONTAINED = 0.8
+# Share of content words in common below which two texts are not compared.
+_SUSPICIOUS = 0.5
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 
 
 class _Print:
-    """A text as ``same_task`` compares it. Runs of words are made only when they are needed."""
+    """A text as ``same_task`` compares it. What few comparisons come to is made when needed."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = tuple(_TOKEN.findall(_THOUSANDS.sub("", text.casefold())))
+        text = text.casefold()
+        self.tokens = _TOKEN.findall(_THOUSANDS.sub("", text) if "," in text else text)
         self.known = frozenset(self.tokens)
-        self.numbers = Counter(filter(str.isdigit, self.tokens))
+
+    @cached_property
+    def numbers(self) -> Counter[str]:
+        return Counter(filter(str.isdigit, self.tokens))
 
     @cached_property
     def runs(self) -> frozenset[tuple[str, ...]]:
@@ -107,7 +113,7 @@ class _Print:
         return frozenset(zip(*shifted, strict=False))
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=1024)
 def _print(text: str) -> _Print:
     return _Print(text)
 
@@ -125,11 +131,12 @@ def same_task(one: str, other: str) -> bool:
     if first.tokens == second.tokens:
         return True
     short, long = sorted((first, second), key=lambda print_: (len(print_.tokens), print_.tokens))
-    if len(short.tokens) < _LEAST_WORDS or not short.numbers <= long.numbers:
-        return False
-    if len(short.known - long.known) > _MISSING * len(short.known):
-        return False
-    return len(short.runs & long.runs) >= _CONTAINED * len(short.runs)
+    return (
+        len(short.tokens) >= _LEAST_WORDS
+        and len(short.known - long.known) <= _MISSING * len(short.known)
+        and short.numbers <= long.numbers
+        and len(short.runs & long.runs) >= _CONTAINED * len(short.runs)
+    )
 
 
 # ---- words
@@ -148,57 +155,59 @@ _STOP = frozenset(
 
 def _content_words(text: str) -> list[str]:
     """The words that say what a text is about: no function words, no signs, no single letters."""
-    return [
-        word
-        for word in words(text)
-        if len(word) > 1 and word not in _STOP and (word[0].isalpha() or word[0] == "\\")
-    ]
+    return list(filter(_tells, words(text)))
+
+
+@lru_cache(maxsize=65_536)
+def _tells(word: str) -> bool:
+    return len(word) > 1 and word not in _STOP and (word[0].isalpha() or word[0] == "\\")
 
 
 class _Words:
-    """TF-IDF cosine of one text with each of many, over an inverted list."""
+    """TF-IDF cosine of one text with each of many, over an inverted list: the numbers of the texts
+    that hold word ``i``, and its weights there, stand from ``_starts[i]`` to ``_starts[i + 1]``."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self.count = len(texts)
+        self._count = len(texts)
         counts = [Counter(_content_words(text)) for text in texts]
-        frequency = Counter(chain.from_iterable(counts))
-        self._idf = {word: self._rarity(number) for word, number in frequency.items()}
-        postings: dict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
-        for number, count in enumerate(counts):
-            for word, weight in self._weigh(count).items():
-                numbers, weights = postings[word]
-                numbers.append(number)
-                weights.append(weight)
-        self._postings = {
-            word: (np.array(numbers, dtype=np.int32), np.array(weights))
-            for word, (numbers, weights) in postings.items()
-        }
+        flat = list(chain.from_iterable(counts))
+        self._ids = {word: number for number, word in enumerate(dict.fromkeys(flat))}
+        ids = np.array([self._ids[word] for word in flat], dtype=np.int64)
+        self._sizes = np.array([max(len(count), 1) for count in counts])
+        owners = np.repeat(np.arange(self._count), [len(count) for count in counts])
+        frequency = np.bincount(ids, minlength=len(self._ids))
+        self._idf = np.log1p(self._count / frequency)
+        times = np.array([n for count in counts for n in count.values()], dtype=np.float64)
+        weights = (1 + np.log(times)) * self._idf[ids]
+        lengths = np.sqrt(np.bincount(owners, weights**2, minlength=self._count))
+        by_word = np.argsort(ids, kind="stable")
+        self._owners = owners[by_word]
+        self._weights = (weights / lengths[owners])[by_word]
+        self._starts = np.concatenate([[0], np.cumsum(frequency)])
 
-    def cosines(self, query: Counter[str]) -> Reals:
-        """The cosine with each text, 0 to 1, shape ``(count,)``. Words of the query that no text
-        holds count against every text."""
-        found = [
-            (self._postings[word], weight)
-            for word, weight in self._weigh(query).items()
-            if word in self._postings
-        ]
-        if not found:
-            return np.zeros(self.count)
-        numbers = np.concatenate([posting[0] for posting, _ in found])
-        weights = np.concatenate([posting[1] * weight for posting, weight in found])
-        return np.bincount(numbers, weights, minlength=self.count)
+    def look(self, query: Counter[str]) -> tuple[Reals, Reals]:
+        """For each text, shape ``(texts,)`` each: its cosine with the query, 0 to 1; and the share
+        of the words of the shorter of the two that the other holds.
 
-    def _rarity(self, frequency: int) -> float:
-        return math.log1p(self.count / frequency)
-
-    def _weigh(self, count: Counter[str]) -> dict[str, float]:
-        unknown = self._rarity(1) if self.count else 1.0
-        weights = {
-            word: (1 + math.log(times)) * self._idf.get(word, unknown)
-            for word, times in count.items()
-        }
-        length = sum(weight * weight for weight in weights.values()) ** 0.5
-        return {word: weight / length for word, weight in weights.items()}
+        A word of the query that no text holds counts against every text, as one would that a
+        single text holds.
+        """
+        if not query or not self._ids:
+            return np.zeros(self._count), np.zeros(self._count)
+        times = np.fromiter(query.values(), dtype=np.float64, count=len(query))
+        ids = np.array([self._ids.get(word, -1) for word in query])
+        known = ids >= 0
+        weights = (1 + np.log(times)) * np.where(known, self._idf[ids], math.log1p(self._count))
+        weights = (weights / np.sqrt(np.vecdot(weights, weights)))[known]
+        starts, ends = self._starts[ids[known]], self._starts[ids[known] + 1]
+        sizes = ends - starts
+        # Where each entry of those lists stands: 0 1 2 … with a jump at the start of each list.
+        places = np.arange(sizes.sum()) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+        owners = self._owners[places]
+        shares = self._weights[places] * np.repeat(weights, sizes)
+        cosines = np.bincount(owners, shares, minlength=self._count)
+        shared = np.bincount(owners, minlength=self._count)
+        return cosines, shared / np.minimum(len(query), self._sizes)
 
 
 # ---- the index
@@ -244,19 +253,21 @@ class _Partition:
         same: Reals = self._subcategories == (guess.category.subcategory or "")
         return same.astype(np.float64)
 
-    def task_likeness(self, query: _Query) -> Reals:
-        """Likeness of each source task to the query by vector and by words, 0 to 1, shape
-        (2, tasks + 1); the last stands for "no source"."""
+    def likeness_of_tasks(self, query: _Query) -> tuple[Reals, Reals]:
+        """Likeness of each source task to the query by vector and by words, 0 to 1, and the share
+        of words they have in common; shapes (2, tasks + 1) and (tasks + 1,), where the last stands
+        for "no source"."""
         likeness = np.zeros((2, len(self.tasks) + 1))
+        shared = np.zeros(len(self.tasks) + 1)
         likeness[0, :-1] = np.vecdot(self._task_vectors, query.vector)
-        likeness[1, :-1] = self._task_words.cosines(query.words)
-        return np.clip(likeness, 0, 1, out=likeness)
+        likeness[1, :-1], shared[:-1] = self._task_words.look(query.words)
+        return np.clip(likeness, 0, 1, out=likeness), shared
 
-    def anchor_likeness(self, query: _Query) -> Reals:
-        """The same of each anchor, shape (2, constraints)."""
+    def likeness_of_anchors(self, query: _Query) -> Reals:
+        """Likeness of each anchor to the query by vector and by words, shape (2, constraints)."""
         likeness = np.empty((2, len(self.constraints)))
         likeness[0] = np.vecdot(self.anchor_vectors, query.vector)
-        likeness[1] = self._anchor_words.cosines(query.words)
+        likeness[1], _ = self._anchor_words.look(query.words)
         return np.clip(likeness, 0, 1, out=likeness)
 
     def best_source(self, of_task: Reals) -> Reals:
@@ -483,8 +494,8 @@ class _Scored:
         self._query = query
         self._probability = guess.probability if guess else 0.0
         self._same = partition.of_subcategory(guess)
-        self._task = partition.task_likeness(query)
-        self._anchor = partition.anchor_likeness(query)
+        self._task, self._shared = partition.likeness_of_tasks(query)
+        self._anchor = partition.likeness_of_anchors(query)
         self._of_task = _WEIGH_TASK @ self._task
         self._own = _WEIGH_ANCHOR @ self._anchor + WEIGHTS["support"] * partition.support
         self._own += WEIGHTS["category"] * self._probability + WEIGHTS["subcategory"] * self._same
@@ -502,8 +513,10 @@ class _Scored:
         return None
 
     def _is_asked(self, source: int) -> bool:
-        tasks = self.partition.tasks
-        return source < len(tasks) and same_task(self._query.text, tasks[source])
+        # Texts that share few words are not looked at: splitting one costs as much as ten scores.
+        if source == len(self.partition.tasks) or self._shared[source] < _SUSPICIOUS:
+            return False
+        return same_task(self._query.text, self.partition.tasks[source])
 
     def _parts(self, number: int, source: int) -> dict[str, float]:
         values = (
@@ -614,7 +627,7 @@ def _paper(
             f"no constraint is filed under {str(filed)!r}; the paper's recipe looks nowhere "
             "else. Next: --recipe default"
         )
-    likeness = partition.task_likeness(query)[1]
+    likeness = partition.likeness_of_tasks(query)[0][1]
     chosen: dict[int, _Candidate] = {}
     for source in _nearest(query, partition, of_task, likeness, recipe.paper_tasks):
         parts = {"task_words": float(likeness[source])}

@@ -27,28 +27,34 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: str = Field(description="how a bank and a report call it")
     # contrast
-    pairing: Literal["discordant", "paper-v1", "paper-v2"] = "discordant"
+    pairing: Literal["discordant", "paper-v1", "paper-v2"] = Field(
+        default="discordant", description="which runs of a task are put beside each other"
+    )
     max_contrasts_per_task: int | None = Field(default=4, description="None = all pairs")
     efficiency_ratio: float | None = Field(
         default=2.0,
         description="a both-solved pair is an efficiency contrast if one run took at least this "
         "many times the turns (or, at equal turns, the tokens) of the other; None = never",
     )
-    max_efficiency_per_task: int = 1
+    max_efficiency_per_task: int = Field(default=1, description="efficiency contrasts of a task")
     # distil
     max_entries: int = Field(default=3, description="constraints per contrast; the paper's K")
     run_budget: int = Field(default=1500, description="tokens of each run that the writer sees")
     # screen, merge
-    screen: bool = True
-    merge: bool = True
+    screen: bool = Field(default=True, description="refuse drafts by the named reasons")
+    merge: bool = Field(default=True, description="join near-duplicates of a category")
     merge_similarity: float = Field(
         default=0.80, description="cosine of two constraints of a category that are one"
     )
     # recall
-    retrieval: Literal["fused", "paper"] = "fused"
-    categories: Literal["soft", "hard", "none"] = "soft"
+    retrieval: Literal["fused", "paper"] = Field(
+        default="fused", description="weighted parts, or the paper's TF-IDF between tasks"
+    )
+    categories: Literal["soft", "hard", "none"] = Field(
+        default="soft", description="search the likeliest two when unsure, only one, or all"
+    )
     soft_margin: float = Field(
         default=0.4, description="below this margin the second category is searched too"
     )

@@ -28,10 +28,14 @@ def list_(
     as_json: options.Json = False,
 ) -> None:
     """List constraints, best supported first."""
+    from memcollab import settings
     from memcollab.cli import show
+    from memcollab.taxonomy import Taxonomy
 
+    chosen = settings.load(bank=bank)
+    label = Taxonomy.load(chosen.taxonomy).resolve(category) if category else None
     with _bank(bank) as opened:
-        found = opened.constraints(category=category, status=status, text=text, limit=limit)
+        found = opened.constraints(category=label, status=status, text=text, limit=limit)
         show.constraints(found, as_json=as_json)
 
 
@@ -61,15 +65,18 @@ def stats(bank: options.BankPath = None, as_json: options.Json = False) -> None:
 def export(
     file: Annotated[str, typer.Argument(help="JSONL file to write; - is standard output.")] = "-",
     bank: options.BankPath = None,
-    runs: Annotated[bool, typer.Option(help="With the trajectories.")] = True,
+    runs: Annotated[bool, typer.Option(help="With the messages of the runs.")] = True,
+    as_json: options.Json = False,
 ) -> None:
-    """Write the bank as JSONL: the same bank gives the same bytes."""
+    """Write the bank as JSONL: the same knowledge gives the same bytes."""
+    from memcollab.cli import show
+
     with _bank(bank) as opened:
         if file == "-":
             opened.export(sys.stdout.buffer, runs=runs)
             return
         with _opened(Path(file), "wb") as stream:
-            opened.export(stream, runs=runs)
+            show.value(opened.export(stream, runs=runs), as_json=as_json)
 
 
 @app.command("import")

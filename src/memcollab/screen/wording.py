@@ -154,13 +154,16 @@ _TASK = r"(?:problem|task|question|example)"
 _NOT_GENERAL = either(
     rf"\bthe (?:{_WHICH} {_ATTEMPT}|{_ENDED} (?:agent|model))s?\b",
     rf"\b(?:both|these|those|this) (?:{_ATTEMPT}|agent)s?\b(?! of)",
-    rf"\bthe (?:first|second) {_ATTEMPT}\b"
+    # Not "the first run": that is how anybody speaks of running a program.
+    r"\bthe (?:first|second) (?:attempt|trajectory|trace|transcript|rollout|episode)\b"
     r"(?! (?:fail|error|return|is reject|do|time|was reject|call))",
     r"\b(?:attempt|run|trajectory|agent|model|solution) (?-i:[AB]|[12]|#\d)\b(?! of)",
     rf"\bthis (?:particular |specific |very |given )?(?:{_TASK}|exercise|puzzle|instance|function|"
     r"assignment|conversation|scenario)\b(?! (?:type|class|kind))",
     rf"\bthe (?:{_TASK}|solution|code|function|attempt) (?:above|below|at hand|here)\b",
-    rf"\bthe (?:above|preceding|aforementioned|given) (?:{_TASK}|solution|code|attempt)",
+    rf"\bthe (?:above|preceding|aforementioned) (?:{_TASK}|solution|code|attempt)",
+    # Examples are given with many tasks; a problem or an attempt is given with one.
+    r"\bthe given (?:problem|task|question|solution|code|attempt)",
     r"\bthe (?:present|current) (?:problem|question|exercise)\b|\bthe trajector(?:y|ies)\b",
     flags=re.I,
 )

@@ -130,7 +130,7 @@ class Taxonomy:
         if found is None:
             raise TaxonomyError(
                 f"there is no category {str(label)!r}. Valid: {', '.join(self.names)}. "
-                "Next: choose one, or bring your own with --taxonomy FILE.toml"
+                "Next: choose one, or set MEMCOLLAB_TAXONOMY=FILE.toml"
             )
         return found
 

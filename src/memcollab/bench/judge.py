@@ -1,0 +1,200 @@
+"""Whether a run solved its task, and if not, how it failed.
+
+Verdicts come from programs, never from a model: math-verify, tests, or a check of what is left.
+Every check runs in the sandbox, so that an answer that is hostile to the checker (``9**9**9``, a
+function that ends the process) meets the same walls as the agent's code. A check that cannot be
+carried out raises: the sample has an error then, and no verdict.
+
+Failures: ``wrong`` · ``crashed`` (the code raises where no test asserts, or passes a limit) ·
+``unreadable`` (a final answer that cannot be read as one) · ``out-of-turns`` (something was there
+when the turns ended, and it is wrong) · ``never-finished`` (nothing was there).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from inspect_ai.scorer import CORRECT, INCORRECT, Score, Scorer, Target, accuracy, scorer
+from inspect_ai.solver import TaskState
+from inspect_ai.util import sandbox, store
+
+from memcollab.bench import replies
+from memcollab.bench.agent import Ending
+from memcollab.bench.confine import PACKAGES, TOOLS
+from memcollab.bench.sandbox import Confined
+from memcollab.bench.tasks import BenchTask, Code, Exact, Maths, State
+from memcollab.errors import SandboxError
+
+Failure = Literal["wrong", "crashed", "unreadable", "out-of-turns", "never-finished"]
+CHECK_SECONDS = 60.0
+_MATHS_PACKAGES = ("math_verify", "latex2sympy2_extended", "antlr4", "sympy", "mpmath")
+
+# Each check reads one JSON object from standard input and writes its verdict as a last line that
+# starts with the token, which the code under test never gets to see by honest means.
+_HEAD = """
+import json, sys
+given = json.loads(sys.stdin.readline())
+sys.path[:0] = sys.argv[1:]
+token = given.pop("token")
+def verdict(name, detail=""):
+    sys.stdout.flush()
+    print("\\n" + token + json.dumps([name, str(detail)[:500]]), flush=True)
+def told(error):
+    return f"{type(error).__name__}: {error}"
+"""
+_CODE = (
+    _HEAD
+    + """
+import ast
+def run(given, verdict, told):
+    space = {"__name__": "solution"}
+    failed = None
+    # Statement by statement: an example below the function that raises does not take it away.
+    for node in ast.parse(given["source"]).body:
+        try:
+            exec(compile(ast.Module([node], []), "solution.py", "exec"), space)
+        except BaseException as error:
+            failed = failed or told(error)
+    if given["entry_point"] not in space:
+        return verdict("crashed", failed)
+    try:
+        exec(compile(given["tests"], "tests.py", "exec"), space)
+    except AssertionError as error:
+        return verdict("wrong", told(error))
+    except BaseException as error:
+        return verdict("crashed", told(error))
+    verdict("solved")
+run(given, verdict, told)
+"""
+)
+_STATE = (
+    _HEAD
+    + """
+try:
+    space = {"__name__": "check", "answer": given["answer"]}
+    exec(compile(given["check"], "check.py", "exec"), space)
+except BaseException as error:
+    verdict("wrong", told(error))
+else:
+    verdict("solved")
+"""
+)
+_MATHS = (
+    _HEAD
+    + """
+from math_verify import parse, verify
+def forms(text):
+    power = text.replace("**", "^")  # an answer that Python printed
+    found = [parse(form) for form in (f"${text}$", text, f"${power}$")]
+    return [form for form in found if form]
+gold, said = forms(given["gold"]), forms(given["answer"])
+if not gold:
+    verdict("no gold", given["gold"])
+elif not said:
+    verdict("unreadable", given["answer"])
+elif any(verify(one, other) for one in gold for other in said):
+    verdict("solved")
+else:
+    verdict("wrong", given["answer"])
+"""
+)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``failure`` is None when the task was solved."""
+
+    failure: Failure | None
+    detail: str = ""
+
+
+def judge(tasks: dict[str, BenchTask], done: Callable[[str, bool], None] | None = None) -> Scorer:
+    """A scorer over these tasks (by id); ``done`` is told of each verdict."""
+
+    @scorer(metrics=[accuracy()], name="solved")
+    def solved() -> Scorer:
+        async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001 - Inspect's
+            ending = Ending(**store().get("ending"))
+            judgement = await judge_ending(tasks[str(state.sample_id)], ending)
+            if done is not None:
+                done(str(state.sample_id), judgement.failure is None)
+            return Score(
+                value=CORRECT if judgement.failure is None else INCORRECT,
+                answer=ending.answer,
+                explanation=judgement.detail or None,
+                metadata={
+                    "failure": judgement.failure,
+                    "ended": ending.how,
+                    "turns": ending.turns,
+                },
+            )
+
+        return score
+
+    return solved()
+
+
+async def judge_ending(task: BenchTask, ending: Ending) -> Judgement:
+    """The verdict on how a run ended, its failure named."""
+    finished = ending.how == "answered"
+    if ending.answer is None and not isinstance(task.checker, State):
+        return Judgement("unreadable" if finished else "never-finished")
+    judgement = await _check(task, ending.answer or "")
+    if judgement.failure in ("wrong", "unreadable") and not finished:
+        failure: Failure = "never-finished" if ending.answer is None else "out-of-turns"
+        return Judgement(failure, judgement.detail)
+    return judgement
+
+
+async def _check(task: BenchTask, answer: str) -> Judgement:
+    match task.checker:
+        case Exact(answer=gold):
+            same = _plain(gold) == _plain(answer)
+            return Judgement(None if same else "wrong", answer)
+        case Maths(answer=gold):
+            # The same words are the same answer, and most right answers are.
+            if _plain(gold) == _plain(replies.clean(answer) or ""):
+                return Judgement(None)
+            given = {"gold": gold, "answer": answer}
+            return await _checked(_MATHS, given, task, _MATHS_PACKAGES)
+        case Code(entry_point=name, tests=tests):
+            given = {"source": answer, "entry_point": name, "tests": tests}
+            return await _checked(_CODE, given, task, None)
+        case State(check=check):
+            return await _checked(_STATE, {"check": check, "answer": answer}, task, ())
+
+
+async def _checked(
+    program: str, given: dict[str, str], task: BenchTask, packages: tuple[str, ...] | None
+) -> Judgement:
+    """Run a check in the sandbox and read its verdict."""
+    box = sandbox().as_type(Confined)
+    token = secrets.token_hex(16)
+    ran = await box.run(
+        ["python", "-P", "-s", "-B", "-c", program, f"{TOOLS}/", f"{PACKAGES}/"],
+        stdin=json.dumps(given | {"token": token}) + "\n",
+        seconds=CHECK_SECONDS,
+        packages=packages,
+    )
+    lines = [line for line in ran.stdout.splitlines() if line.startswith(token)]
+    if lines:
+        name, detail = json.loads(lines[-1].removeprefix(token))
+        if name == "no gold":
+            raise SandboxError(f"{task.task_id}: math-verify cannot read the answer {detail!r}")
+        return Judgement(None if name == "solved" else name, detail)
+    if isinstance(task.checker, Code):
+        return Judgement("crashed", ran.stopped or f"exit code {ran.code}")
+    if ran.stopped and isinstance(task.checker, Maths):
+        return Judgement("unreadable", f"comparing it passed the {ran.stopped}")
+    raise SandboxError(
+        f"the check of {task.task_id!r} gave no verdict: exit code {ran.code}, "
+        f"{ran.stopped or ''} {ran.stderr.strip()[-400:]!r}"
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(".").replace("$", "").strip()
