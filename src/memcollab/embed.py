@@ -243,14 +243,16 @@ _DRAWING = re.compile(r"\[asy\].*?\[/asy\]", re.DOTALL)
 _WORD = re.compile(r"\\[A-Za-z]+|[^\W\d_]+|\d+|[^\w\s]|_")
 
 
-def words(text: str) -> list[str]:
+# A recall files a task and then searches for it: the second time its words are at hand.
+@lru_cache(maxsize=16)
+def words(text: str) -> tuple[str, ...]:
     r"""The tokens of ``text`` in order, for lexical matching.
 
     Words are lower-cased. Single letters and LaTeX commands stay as they are (``\Delta`` is not
     ``\delta``, a variable is not an article), every sign counts, and a number becomes ``#``, ``##``
     or ``###`` by its digits: tasks that differ only in their numbers are alike.
     """
-    return list(map(_as_counted, _WORD.findall(_DRAWING.sub(" [asy] ", text))))
+    return tuple(map(_as_counted, _WORD.findall(_DRAWING.sub(" [asy] ", text))))
 
 
 @lru_cache(maxsize=65_536)

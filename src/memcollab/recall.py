@@ -88,7 +88,7 @@ class Found:
 _LEAST_WORDS = 8
 _MISSING = 0.05
 _RUN = 5
-_CONTAINED = 0.8
+_CONTAINED = 0.5
 # Share of content words in common below which two texts are not compared.
 _SUSPICIOUS = 0.5
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
@@ -122,8 +122,8 @@ def same_task(one: str, other: str) -> bool:
     """Whether two texts put the same task.
 
     They do if they are equal but for case, spacing and punctuation, or if the shorter (of eight
-    words at least) is found in the longer: all of its numbers, 95 % of its words, four fifths of
-    its runs of five words. So a task inside an agent's prompt is the same task, and so is one in
+    words at least) is found in the longer: all of its numbers, 95 % of its words, half of its runs
+    of five words. So a task inside an agent's prompt is the same task, and so is a long one in
     which a name was changed. A task of the same template with other numbers is another one: what
     was learned from the first is meant to help with it.
     """
@@ -221,11 +221,16 @@ class _Partition:
         ids = sorted({task for row in rows for task in row.source_task_ids})
         place = {task: number for number, task in enumerate(ids)}
         self.tasks = tuple(texts[task] for task in ids)
-        self.sources = tuple(tuple(place[task] for task in row.source_task_ids) for row in rows)
-        # A constraint without a source points at one past the last task, whose likeness is zero.
-        flat = [sources or (len(ids),) for sources in self.sources]
-        self._flat = np.fromiter(chain.from_iterable(flat), dtype=np.int64)
-        self._starts = np.cumsum([0, *map(len, flat[:-1])])
+        # A constraint without a source is judged by its anchor in place of a task: those stand
+        # after the tasks.
+        self._bare = [number for number, row in enumerate(rows) if not row.source_task_ids]
+        after = {number: len(ids) + index for index, number in enumerate(self._bare)}
+        self.sources = tuple(
+            tuple(place[task] for task in row.source_task_ids) or (after[number],)
+            for number, row in enumerate(rows)
+        )
+        self._flat = np.fromiter(chain.from_iterable(self.sources), dtype=np.int64)
+        self._starts = np.cumsum([0, *map(len, self.sources[:-1])])
         anchors = [constraint.anchor for constraint in self.constraints]
         self.anchor_vectors = embed(anchors)
         self._task_vectors = embed(self.tasks)
@@ -247,28 +252,28 @@ class _Partition:
         return seen
 
     def of_subcategory(self, guess: CategoryGuess | None) -> Reals:
-        """1 for each constraint of the guessed subcategory, else 0."""
-        if guess is None:
+        """1 for each constraint of the guessed subcategory, else 0; no guess is like nothing."""
+        name = guess.category.subcategory if guess else None
+        if name is None:
             return np.zeros(len(self.constraints))
-        same: Reals = self._subcategories == (guess.category.subcategory or "")
+        same: Reals = self._subcategories == name
         return same.astype(np.float64)
 
-    def likeness_of_tasks(self, query: _Query) -> tuple[Reals, Reals]:
-        """Likeness of each source task to the query by vector and by words, 0 to 1, and the share
-        of words they have in common; shapes (2, tasks + 1) and (tasks + 1,), where the last stands
-        for "no source"."""
-        likeness = np.zeros((2, len(self.tasks) + 1))
-        shared = np.zeros(len(self.tasks) + 1)
-        likeness[0, :-1] = np.vecdot(self._task_vectors, query.vector)
-        likeness[1, :-1], shared[:-1] = self._task_words.look(query.words)
-        return np.clip(likeness, 0, 1, out=likeness), shared
-
     def likeness_of_anchors(self, query: _Query) -> Reals:
-        """Likeness of each anchor to the query by vector and by words, shape (2, constraints)."""
+        """Likeness of each anchor to the query by vector and by words, 0 to 1, shape
+        (2, constraints)."""
         likeness = np.empty((2, len(self.constraints)))
         likeness[0] = np.vecdot(self.anchor_vectors, query.vector)
         likeness[1], _ = self._anchor_words.look(query.words)
-        return np.clip(likeness, 0, 1, out=likeness)
+        return _bounded(likeness)
+
+    def likeness_of_tasks(self, query: _Query, anchors: Reals) -> tuple[Reals, Reals]:
+        """The same of each source task, shape (2, sources), and the share of words that it has in
+        common with the query, shape (tasks,)."""
+        likeness = np.empty((2, len(self.tasks)))
+        likeness[0] = np.vecdot(self._task_vectors, query.vector)
+        likeness[1], shared = self._task_words.look(query.words)
+        return np.concatenate([_bounded(likeness), anchors[:, self._bare]], axis=1), shared
 
     def best_source(self, of_task: Reals) -> Reals:
         """The greatest of ``of_task`` over the sources of each constraint."""
@@ -283,6 +288,12 @@ class _Query:
     text: str
     vector: Vectors
     words: Counter[str]
+
+
+def _bounded(likeness: Reals) -> Reals:
+    """In place: nothing below 0, and rounding takes nothing above 1."""
+    np.maximum(likeness, 0, out=likeness)
+    return np.minimum(likeness, 1, out=likeness)
 
 
 def _support(constraint: Constraint) -> float:
@@ -451,6 +462,9 @@ def _nothing_filed(decision: CategoryDecision, index: Index) -> str:
 # ---- the fused search
 
 
+_TURN = 64
+
+
 @dataclass(frozen=True)
 class _Candidate:
     """A constraint with its score, the parts of it, and where it stands in its partition."""
@@ -494,8 +508,8 @@ class _Scored:
         self._query = query
         self._probability = guess.probability if guess else 0.0
         self._same = partition.of_subcategory(guess)
-        self._task, self._shared = partition.likeness_of_tasks(query)
         self._anchor = partition.likeness_of_anchors(query)
+        self._task, self._shared = partition.likeness_of_tasks(query, self._anchor)
         self._of_task = _WEIGH_TASK @ self._task
         self._own = _WEIGH_ANCHOR @ self._anchor + WEIGHTS["support"] * partition.support
         self._own += WEIGHTS["category"] * self._probability + WEIGHTS["subcategory"] * self._same
@@ -504,8 +518,9 @@ class _Scored:
     def candidate(self, number: int) -> _Candidate | None:
         """The constraint as scored by its best source that is not the task asked; None if it has
         no other source."""
-        sources = self.partition.sources[number] or (len(self.partition.tasks),)
-        for source in sorted(sources, key=lambda task: (-self._of_task[task], task)):
+        for source in sorted(
+            self.partition.sources[number], key=lambda task: (-self._of_task[task], task)
+        ):
             if not self._is_asked(source):
                 parts = self._parts(number, source)
                 score = float(self._own[number] + self._of_task[source])
@@ -514,7 +529,7 @@ class _Scored:
 
     def _is_asked(self, source: int) -> bool:
         # Texts that share few words are not looked at: splitting one costs as much as ten scores.
-        if source == len(self.partition.tasks) or self._shared[source] < _SUSPICIOUS:
+        if source >= len(self.partition.tasks) or self._shared[source] < _SUSPICIOUS:
             return False
         return same_task(self._query.text, self.partition.tasks[source])
 
@@ -555,21 +570,28 @@ def _falling(
 ) -> Iterator[_Candidate]:
     """Candidates by falling score, none below ``least``. Those whose only source is the task asked
     are left out and noted in ``itself``."""
-    near = np.flatnonzero(bounds >= least)
-    near = near[np.argsort(-bounds[near], kind="stable")]
     starts = np.cumsum([0, *(len(part.bound) for part in scored)])
     waiting: list[_Candidate] = []
-    for place in near:
+    for place in _by_bound(bounds, least):
         while waiting and waiting[0].score >= bounds[place]:
             yield heapq.heappop(waiting)
         part = int(np.searchsorted(starts, place, side="right")) - 1
-        candidate = scored[part].candidate(int(place - starts[part]))
+        candidate = scored[part].candidate(place - int(starts[part]))
         if candidate is None:
-            itself.append(int(place))
+            itself.append(place)
         elif candidate.score >= least:
             heapq.heappush(waiting, candidate)
     while waiting:
         yield heapq.heappop(waiting)
+
+
+def _by_bound(bounds: Reals, least: float) -> Iterator[int]:
+    """Places by falling bound, none below ``least``; sorted by ``_TURN``, for few are wanted."""
+    near = np.flatnonzero(bounds >= least)
+    while len(near):
+        cut = np.argpartition(-bounds[near], _TURN) if len(near) > _TURN else np.arange(len(near))
+        turn, near = np.sort(near[cut[:_TURN]]), near[np.sort(cut[_TURN:])]
+        yield from turn[np.argsort(-bounds[turn], kind="stable")].tolist()
 
 
 def _none_fits(where: str, bounds: Reals, itself: int, harness: str | None, least: float) -> str:
@@ -621,13 +643,14 @@ def _paper(
     for number, constraint in enumerate(partition.constraints):
         if visible[number] and constraint.category == filed:
             for source in partition.sources[number]:
-                of_task[source].append(number)
+                if source < len(partition.tasks):
+                    of_task[source].append(number)
     if not of_task:
         return [], (
             f"no constraint is filed under {str(filed)!r}; the paper's recipe looks nowhere "
             "else. Next: --recipe default"
         )
-    likeness = partition.likeness_of_tasks(query)[0][1]
+    likeness = partition.likeness_of_tasks(query, partition.likeness_of_anchors(query))[0][1]
     chosen: dict[int, _Candidate] = {}
     for source in _nearest(query, partition, of_task, likeness, recipe.paper_tasks):
         parts = {"task_words": float(likeness[source])}

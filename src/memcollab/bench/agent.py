@@ -17,53 +17,98 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from inspect_ai.model import (
+    ChatMessageAssistant,
     ChatMessageSystem,
     ChatMessageUser,
     Model,
+    ModelOutput,
     get_model,
 )
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import sandbox, store
+from tenacity import RetryError
 
 from memcollab.bench import replies
 from memcollab.bench.confine import Ran
 from memcollab.bench.replies import Reply
 from memcollab.bench.sandbox import PROGRAM, Confined, python_command
+from memcollab.errors import ModelError
 
 HARNESS = "python-turns"
 OUTPUT_CHARACTERS = 1000
 
+# Chosen by trials with 0.5B and 1.5B models (design/sandbox.md has them): an example that ends with
+# an answer of its own makes them answer without a thought, one worked example in place of rules
+# makes them write short programs, and "ANSWER: the result" is copied as it stands.
 _SYSTEM = """\
-You solve a task step by step with Python. You have at most {turns} messages.
+You solve a task with Python, in at most {turns} messages.
 
-In a message, think in one or two sentences, then write one complete program:
-```python
-print(17 + 25)
-```
-Stop after the program. It is run, and you get its output:
-Output:
-42
-Variables are not kept from one program to the next; files are.
-{module}
-{finish}"""
+A message is a thought of one or two sentences and then one complete program in a ```python block. \
+Stop after the program: it is run, and you get its output. Variables are not kept from one program \
+to the next; files are.
+{finish}
+
+Example:
+{example}"""
 _FINISH_ANSWER = """\
-When you know the answer, finish with one line that starts with ANSWER:, for example
-ANSWER: 42"""
-_FINISH_ACT = """\
-When it is done, finish with one line that starts with ANSWER:, for example
-ANSWER: done"""
-_MODULE = "Your programs can import the module `{module}`: begin them with `import {module}`.\n"
+When an output has shown you the answer, finish with a message that ends with the line ANSWER: and \
+the answer."""
+_EXAMPLE_ANSWER = """\
+Task: How many even numbers are there from 5 to 31?
+Thought: I go through the numbers and count the even ones.
+```python
+print(len([n for n in range(5, 32) if n % 2 == 0]))
+```
+Output:
+13
+Thought: The program counted 13 numbers.
+ANSWER: 13"""
 _FINISH_CODE = """\
 When the function works, finish with a message that holds only its complete definition in a \
-```python block, without tests and without examples."""
+```python block."""
+_EXAMPLE_CODE = """\
+Task: Write a function `double(x)` that returns twice x.
+Thought: I write the function and try it.
+```python
+def double(x):
+    return 2 * x
+
+print(double(4), double(-1))
+```
+Output:
+8 -2
+Thought: Both are right.
+```python
+def double(x):
+    return 2 * x
+```"""
+_FINISH_ACT = """\
+When it is done, finish with a message that ends with the line ANSWER: done"""
+_EXAMPLE_ACT = """\
+Task: Switch on the lamp in the hall. Use the Python module lamps.
+Thought: I call the function and look at what it returns.
+```python
+import lamps
+
+print(lamps.switch("hall", True))
+```
+Output:
+hall is on
+Thought: The lamp is on.
+ANSWER: done"""
 _ASK_PROGRAM = "Write a Python program that does the task, in a ```python block."
 _ASK_ANSWER = "Finish with one line that starts with ANSWER: and then gives your answer."
 _ASK_FUNCTION = "Write the function `{function}` in a ```python block."
 _CUT = "Your message was too long and was cut off. Be shorter."
 _LAST = "This is your last message."
+_NOTHING = "(nothing was printed; use print to see values)"
+# Where a model goes on to imagine the output of its program. Servers that know stop sequences spare
+# the tokens; `replies.until_output` cuts for the others.
+STOP = ("\nOutput:", "```output")
 _PROMPTS = (
-    *(_SYSTEM, _FINISH_ANSWER, _FINISH_ACT, _FINISH_CODE, _MODULE),
-    *(_ASK_PROGRAM, _ASK_ANSWER, _ASK_FUNCTION, _CUT, _LAST),
+    *(_SYSTEM, _FINISH_ANSWER, _FINISH_ACT, _FINISH_CODE),
+    *(_EXAMPLE_ANSWER, _EXAMPLE_ACT, _EXAMPLE_CODE),
+    *(_ASK_PROGRAM, _ASK_ANSWER, _ASK_FUNCTION, _CUT, _LAST, _NOTHING),
 )
 HARNESS_DIGEST = hashlib.sha256("\0".join(_PROMPTS).encode()).hexdigest()[:12]
 
@@ -90,11 +135,10 @@ class _Progress:
 @dataclass(frozen=True)
 class _Asked:
     """What kind of end a task wants: a function of that name, an answer, or (``acts``) a change in
-    the working folder; and the module it brings."""
+    the working folder."""
 
     function: str | None
     acts: bool
-    module: str | None
 
 
 @solver
@@ -103,7 +147,7 @@ def python_turns(turns: int = 5) -> Solver:
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001
         known = state.metadata
-        task = _Asked(known.get("function"), bool(known.get("acts")), known.get("module"))
+        task = _Asked(known.get("function"), bool(known.get("acts")))
         system = ChatMessageSystem(content=_introduction(task, turns))
         state.messages = [system, *state.messages]
         ending = await _run(state, get_model(), turns, task)
@@ -115,18 +159,22 @@ def python_turns(turns: int = 5) -> Solver:
 
 
 def _introduction(task: _Asked, turns: int) -> str:
-    finish = _FINISH_CODE if task.function else _FINISH_ACT if task.acts else _FINISH_ANSWER
-    module = _MODULE.format(module=task.module) if task.module else ""
-    return _SYSTEM.format(finish=finish, module=module, turns=turns)
+    finish, example = _FINISH_ANSWER, _EXAMPLE_ANSWER
+    if task.function:
+        finish, example = _FINISH_CODE, _EXAMPLE_CODE
+    elif task.acts:
+        finish, example = _FINISH_ACT, _EXAMPLE_ACT
+    return _SYSTEM.format(finish=finish, example=example, turns=turns)
 
 
 async def _run(state: TaskState, model: Model, turns: int, task: _Asked) -> Ending:
     """Turn by turn until something ends the run."""
     so_far = _Progress()
     for turn in range(1, turns + 1):
-        state.output = await model.generate(state.messages)
-        state.messages.append(state.output.message)
-        so_far = replace(so_far, texts=(*so_far.texts, state.output.completion))
+        state.output = await _generate(model, state)
+        text = replies.until_output(state.output.completion)
+        state.messages.append(ChatMessageAssistant(content=text, model=state.output.model))
+        so_far = replace(so_far, texts=(*so_far.texts, text))
         reply = replies.read(so_far.texts[-1])
         if final := _final(reply, so_far, task):
             return Ending(final, "answered", turn)
@@ -144,6 +192,19 @@ async def _run(state: TaskState, model: Model, turns: int, task: _Asked) -> Endi
             answer = _told(said, task, so_far, cut=cut, last=turn == turns - 1)
             state.messages.append(ChatMessageUser(content=answer))
     return Ending(_best(so_far, task), "out of turns", turns)
+
+
+async def _generate(model: Model, state: TaskState) -> ModelOutput:
+    """One answer of the model.
+
+    Raises:
+        ModelError: the server gave none after every retry; it makes the sample an error.
+    """
+    try:
+        return await model.generate(state.messages)
+    except RetryError as error:
+        cause = error.last_attempt.exception()
+        raise ModelError(f"the model {model.name!r} gave no answer: {cause!r}") from cause
 
 
 def _final(reply: Reply, so_far: _Progress, task: _Asked) -> str | None:
@@ -213,7 +274,7 @@ async def _execute(code: str) -> Ran:
 
 def observation(ran: Ran) -> str:
     """What the agent is told of a run: its output, cut in the middle, and the end of its error."""
-    parts = [f"Output:\n{_cut(ran.stdout.strip()) or '(nothing was printed)'}"]
+    parts = [f"Output:\n{_cut(ran.stdout.strip()) or _NOTHING}"]
     if ran.stopped:
         parts.append(f"The program was ended: it passed the {ran.stopped}.")
     elif ran.code != 0:

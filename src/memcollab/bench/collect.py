@@ -288,7 +288,6 @@ class _Collection:
             "memcollab_model": self.spec.name,
             "memcollab_digest": self._digest(task),
             "function": task.function,
-            "module": task.module_name,
             "acts": isinstance(task.checker, State),
         }
         files = dict(task.files)
@@ -306,10 +305,14 @@ class _Collection:
     def _model(self) -> Model:
         from inspect_ai.model import GenerateConfig, get_model
 
+        from memcollab.bench.agent import STOP
+
         config = GenerateConfig(
             temperature=self.settings.temperature,
             max_tokens=self.settings.max_tokens,
             seed=self.settings.seed,
+            # Some hosted models refuse stop sequences; every OpenAI-compatible server knows them.
+            stop_seqs=list(STOP) if self.spec.url else None,
             max_connections=self.parallel,
             max_retries=2,
             attempt_timeout=_REQUEST_SECONDS,

@@ -36,6 +36,10 @@ _PLACEHOLDER = re.compile(
     r"|(?:the )?(?:final )?(?:result|answer))$",
     re.I,
 )
+_IMAGINED = re.compile(
+    r"(?im)^[ \t]*(?:`{3,}|~{3,})?[ \t]*[*_#]*[ \t]*(?:expected |program )?(?:output|observation)s?"
+    r"[ \t]*[*_]*(?:$|:.*$)"
+)
 _MARKS = "*_`~ \t\"'"
 
 
@@ -78,6 +82,19 @@ def read(text: str) -> Reply:
         cut=bool(parts) and not parts[-1].closed,
         bare=code is not None and _only_defines(code),
     )
+
+
+def until_output(text: str) -> str:
+    """The message up to where the model imagines what its program prints.
+
+    What it would have said about an output that it has not seen is no part of the run.
+    """
+    for found in _IMAGINED.finditer(text):
+        before = text[: found.start()]
+        reply = read(before)
+        if reply.code is not None and not reply.cut:
+            return before.rstrip()
+    return text
 
 
 def blocks(text: str) -> Iterator[Block]:
@@ -210,16 +227,20 @@ def parse(code: str) -> ast.Module | None:
 def clean(answer: str) -> str | None:
     """An answer without Markdown, dollar signs and a closing full stop; None if nothing is left
     or only a placeholder."""
-    boxed = _boxed(answer)
-    text = boxed[-1] if boxed else answer
-    text = text.strip().strip(_MARKS).strip()
+    text, before = answer, ""
+    while text != before:  # one wrapping may stand inside another
+        text, before = _unwrapped(text), text
+    return None if not text or _PLACEHOLDER.match(text) else text
+
+
+def _unwrapped(text: str) -> str:
+    boxed = _boxed(text)
+    text = (boxed[-1] if boxed else text).strip().strip(_MARKS).strip()
     for opening, closing in (("\\(", "\\)"), ("\\[", "\\]"), ("$$", "$$"), ("$", "$")):
         if text.startswith(opening) and text.endswith(closing) and len(text) > 2 * len(opening):
             text = text[len(opening) : -len(closing)]
     # The other delimiter may have been left behind with the words around the answer.
-    text = re.sub(r"^(?:\\[(\[]|\$)|(?:\\[)\]]|\$)$", "", text.strip().rstrip("."))
-    text = text.strip(_MARKS)
-    return None if not text or _PLACEHOLDER.match(text) else text
+    return re.sub(r"^(?:\\[(\[]|\$)|(?:\\[)\]]|\$)$", "", text.strip().rstrip(".")).strip(_MARKS)
 
 
 def _boxed(text: str) -> list[str]:

@@ -159,11 +159,11 @@ def recalled(recall: Recall, *, as_json: bool) -> None:
     if recall.abstained:
         console.print(f"nothing recalled: {recall.abstained}", style="yellow", markup=False)
     for entry in recall.entries:
-        console.print(f"\n{entry.score:.2f}  {entry.constraint.text}", markup=False)
+        console.print(f"{entry.score:.2f}  {entry.constraint.text}", markup=False)
         console.print(f"      {entry.constraint.id}  {entry.reason}", style="dim", markup=False)
     total = sum(recall.timings.values())
     console.print(
-        f"\nrecall {recall.id}  {recall.guidance_tokens} tokens of guidance, {total:.1f} ms",
+        f"{recall.guidance_tokens} tokens of guidance in {total:.1f} ms  {recall.id}",
         style="dim",
         markup=False,
     )
@@ -173,18 +173,18 @@ def constraints(found: Sequence[Constraint], *, as_json: bool) -> None:
     if as_json:
         emit({"constraints": [{"id": each.id, **_plain(each)} for each in found]})
         return
-    table = Table(box=None, padding=(0, 1), show_edge=False)
-    for heading in ("id", "category", "status", "tasks", "constraint"):
-        table.add_column(heading, overflow="fold", ratio=1 if heading == "constraint" else None)
     for each in found:
-        table.add_row(
-            each.id[:10],
-            escape(str(each.category)),
-            each.status,
-            str(each.support.tasks),
-            escape(each.text),
+        support = each.support.tasks
+        place = f" in {each.harness}" if each.scope == "harness" else ""
+        console.print(
+            f"{each.id[:10]}  {each.category}{place}  {each.status}, "
+            f"from {support} task{'s' * (support != 1)}",
+            style="dim",
+            markup=False,
         )
-    console.print(table if found else "no constraint matches")
+        console.print(f"  {each.text}", markup=False)
+    if not found:
+        console.print("no constraint matches")
 
 
 def verification(found: Verification, *, as_json: bool) -> None:
@@ -257,12 +257,18 @@ def constraint(bank: Bank, constraint_id: str, *, as_json: bool) -> None:
 
 
 def contrast(bank: Bank) -> None:
-    """The source of the best supported constraint: its two runs, shortened, and its words."""
-    best = bank.constraints(limit=1)
-    if not best:
-        console.print("nothing was learned", style="yellow")
+    """A right and a wrong run behind the best supported constraint that has such a pair: both
+    shortened, and the words drawn from them."""
+    pairs = (
+        (source, found)
+        for found in bank.constraints()
+        for source in bank.provenance(found.id).sources
+        if source.contrast.kind == "discordant"
+    )
+    source, found = next(pairs, (None, None))
+    if source is None or found is None:
+        console.print("no constraint comes from a right and a wrong run", style="yellow")
         return
-    source = bank.provenance(best[0].id).sources[0]
     console.print(source.task.text[:500], style="cyan", markup=False)
     for title, colour, run in (
         ("was right", "green", source.preferred),
@@ -272,7 +278,7 @@ def contrast(bank: Bank) -> None:
         for step in bank.trajectory(run.id).steps[-3:]:
             text = " ".join(step.content.split())[:220]
             console.print(f"  {step.role:9} {text}", style="dim", markup=False)
-    console.print(f"\n→ {best[0].text}", style="bold", markup=False)
+    console.print(f"\n→ {found.text}", style="bold", markup=False)
 
 
 def refusals(bank: Bank, limit: int = 20) -> None:

@@ -19,7 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from io import BytesIO
 from string import Template
@@ -32,7 +32,7 @@ from memcollab.embed import Embedder, Vectors
 from memcollab.errors import TaxonomyError
 from memcollab.records import Category, CategoryDecision, CategoryGuess, Task
 from memcollab.taxonomy.softmax import Features, Reals, Rows, Whole, softmax, terms, train
-from memcollab.taxonomy.topics import Taxonomy
+from memcollab.taxonomy.topics import Taxonomy, Topic
 
 # Changing what goes into the stored form, or the settings of the training, raises this.
 _FORMAT = 1
@@ -50,24 +50,46 @@ Sparse = tuple[Whole, Reals]
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """A linear model: ``names`` to choose from, ``weights`` (terms + dimensions, names).
+class _Leaves:
+    """What was learned of the subcategories of one category: ``weights`` (terms + dimensions,
+    subcategories) of the terms with these ids."""
 
-    ``terms`` are the ids of the terms it has weights for, ascending; None = all.
-    """
-
-    names: tuple[str, ...]
+    terms: Whole
     weights: Reals
-    terms: Whole | None
 
-    def scores(self, sparse: Sparse, dense: Reals) -> Reals:
-        ids, values = sparse
-        if self.terms is not None:
-            at = np.minimum(np.searchsorted(self.terms, ids), len(self.terms) - 1)
-            known = self.terms[at] == ids
-            ids, values = at[known], values[known]
-        total: Reals = values @ self.weights[ids] + dense @ self.weights[-len(dense) :]
-        return total
+
+@dataclass(frozen=True)
+class _Model:
+    """What was learned: ``top`` (terms + dimensions, categories), and leaves by category."""
+
+    features: Features
+    top: Reals
+    leaves: Mapping[str, _Leaves]
+
+    @cached_property
+    def _joined(self) -> Reals:
+        """All weights side by side, so that a text is scored for everything at one go."""
+        known = len(self.features.vocabulary)
+        blocks = [self.top]
+        for leaves in self.leaves.values():
+            block = np.zeros((len(self.top), leaves.weights.shape[1]), dtype=np.float32)
+            block[leaves.terms] = leaves.weights[: len(leaves.terms)]
+            block[known:] = leaves.weights[len(leaves.terms) :]
+            blocks.append(block)
+        return np.concatenate(blocks, axis=1)
+
+    @cached_property
+    def _places(self) -> Mapping[str, slice]:
+        ends = np.cumsum([self.top.shape[1], *(v.weights.shape[1] for v in self.leaves.values())])
+        return {name: slice(*ends[n : n + 2]) for n, name in enumerate(self.leaves)}
+
+    def scores(self, text: str, vector: Vectors) -> tuple[Reals, dict[str, Reals]]:
+        """Scores of the categories, and of the subcategories of each."""
+        ids, values = self.features.weigh(terms(text))
+        dense = self.features.place(vector)
+        total = values @ self._joined.take(ids, axis=0) + dense @ self._joined[-len(dense) :]
+        leaves = {name: total[place] for name, place in self._places.items()}
+        return total[: self.top.shape[1]], leaves
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,7 @@ class Categoriser:
         self._set_up(taxonomy, embedder, ask)
         self.key = self.key_of(taxonomy, embedder, labelled)
         self.tasks = len(known)
-        self._features, self._top, self._leaves = _learn(taxonomy, embedder, known)
+        self._model = _learn(taxonomy, embedder, known)
 
     def _set_up(
         self, taxonomy: Taxonomy, embedder: Embedder, ask: Callable[[str], str] | None
@@ -126,20 +148,19 @@ class Categoriser:
             ModelError: the embedder, or the model that was given, did not answer.
         """
         label = self.taxonomy.find(task.category) if task.category else None
-        if label is not None and (label.subcategory or label.name not in self._leaves):
+        if label is not None and (label.subcategory or label.name not in self._model.leaves):
             return _certain(label)
         if vector is None:
             vector = self._embedder.embed([task.text])[0]
-        sparse = self._features.weigh(terms(task.text))
-        dense = self._features.place(vector)
+        top, leaves = self._model.scores(task.text, vector)
         if label is not None:
-            return _certain(self._leaf(label.name, sparse, dense))
-        chances = softmax(self._top.scores(sparse, dense))
+            return _certain(self._category(label.name, leaves))
+        chances = softmax(top)
         order = np.argsort(-chances, kind="stable")[:_GUESSES]
         decision = CategoryDecision(
             guesses=tuple(
                 CategoryGuess(
-                    category=self._leaf(self._top.names[number], sparse, dense),
+                    category=self._category(self.taxonomy.names[number], leaves),
                     probability=float(chances[number]),
                 )
                 for number in order
@@ -148,13 +169,13 @@ class Categoriser:
         )
         return self._asked(task, decision) if self._ask else decision
 
-    def _leaf(self, name: str, sparse: Sparse, dense: Reals) -> Category:
+    def _category(self, name: str, leaves: Mapping[str, Reals]) -> Category:
         """The category of that name with its likeliest subcategory, if it has any."""
-        leaves = self._leaves.get(name)
-        if leaves is None:
+        if name not in leaves:
             return Category(name=name)
-        likeliest = int(np.argmax(leaves.scores(sparse, dense)))
-        return Category(name=name, subcategory=leaves.names[likeliest])
+        likeliest = int(np.argmax(leaves[name]))
+        part = self.taxonomy.topic(name).subcategory[likeliest]
+        return Category(name=name, subcategory=part.name)
 
     def _asked(self, task: Task, decision: CategoryDecision) -> CategoryDecision:
         """The decision after a model was asked; as it was if it is sure, or if the answer names
@@ -198,16 +219,17 @@ class Categoriser:
 
     def to_bytes(self) -> bytes:
         """The trained models (numpy's npz; no code in it), about 1 MB for 5,000 tasks."""
+        model = self._model
         arrays: dict[str, Any] = {
             "key": np.array(self.key),
             "made_with": np.array(self._made_with()),
             "tasks": np.array(self.tasks),
-            "vocabulary": np.frombuffer("\n".join(self._features.vocabulary).encode(), np.uint8),
-            "idf": self._features.idf,
-            "centre": self._features.centre,
-            "top": self._top.weights,
+            "vocabulary": np.frombuffer("\n".join(model.features.vocabulary).encode(), np.uint8),
+            "idf": model.features.idf,
+            "centre": model.features.centre,
+            "top": model.top,
         }
-        for name, leaves in self._leaves.items():
+        for name, leaves in model.leaves.items():
             arrays[f"terms.{name}"] = leaves.terms
             arrays[f"leaves.{name}"] = leaves.weights
         file = BytesIO()
@@ -234,7 +256,7 @@ class Categoriser:
         try:
             with np.load(BytesIO(content), allow_pickle=False) as arrays:
                 self._restore(arrays)
-        except (BadZipFile, OSError, ValueError, KeyError) as error:
+        except (BadZipFile, EOFError, OSError, ValueError, KeyError) as error:
             raise TaxonomyError(
                 f"the stored categoriser cannot be used: {error!r}. Next: memcollab bank reindex"
             ) from error
@@ -250,17 +272,15 @@ class Categoriser:
         vocabulary = {term: number for number, term in enumerate(known)}
         self.key = str(arrays["key"])
         self.tasks = int(arrays["tasks"])
-        self._features = Features(vocabulary, arrays["idf"], arrays["centre"])
-        self._top = _Choice(self.taxonomy.names, arrays["top"], None)
-        self._leaves = {
-            topic.name: _Choice(
-                tuple(part.name for part in topic.subcategory),
-                arrays[f"leaves.{topic.name}"],
-                arrays[f"terms.{topic.name}"],
-            )
-            for topic in self.taxonomy.topics
-            if topic.subcategory
-        }
+        self._model = _Model(
+            features=Features(vocabulary, arrays["idf"], arrays["centre"]),
+            top=arrays["top"],
+            leaves={
+                topic.name: _Leaves(arrays[f"terms.{topic.name}"], arrays[f"leaves.{topic.name}"])
+                for topic in self.taxonomy.topics
+                if topic.subcategory
+            },
+        )
 
 
 def _certain(category: Category) -> CategoryDecision:
@@ -299,25 +319,22 @@ def _known(taxonomy: Taxonomy, labelled: Labelled) -> list[tuple[str, Category]]
     return sorted(kept, key=lambda item: (item[0], str(item[1])))
 
 
-def _learn(
-    taxonomy: Taxonomy, embedder: Embedder, known: Labelled
-) -> tuple[Features, _Choice, dict[str, _Choice]]:
+def _learn(taxonomy: Taxonomy, embedder: Embedder, known: Labelled) -> _Model:
     examples = [*_seeds(taxonomy), *(_Example(t, c.name, c.subcategory, False) for t, c in known)]
     counted = [terms(example.text) for example in examples]
     vectors = embedder.embed([example.text for example in examples])
     features = Features.fit(counted, len(examples) - len(known), vectors)
     sparse = [features.weigh(text) for text in counted]
     dense = features.place(vectors)
-    columns = len(features.vocabulary)
-    top = _learn_top(taxonomy.names, examples, sparse, dense, columns)
-    leaves = {
-        topic.name: _learn_leaves(
-            tuple(part.name for part in topic.subcategory), topic.name, examples, sparse, dense
-        )
-        for topic in taxonomy.topics
-        if topic.subcategory
-    }
-    return features, top, leaves
+    return _Model(
+        features=features,
+        top=_learn_top(taxonomy.names, examples, sparse, dense, len(features.vocabulary)),
+        leaves={
+            topic.name: _learn_leaves(topic, examples, sparse, dense)
+            for topic in taxonomy.topics
+            if topic.subcategory
+        },
+    )
 
 
 def _seeds(taxonomy: Taxonomy) -> list[_Example]:
@@ -335,7 +352,7 @@ def _learn_top(
     sparse: Sequence[Sparse],
     dense: Reals,
     columns: int,
-) -> _Choice:
+) -> Reals:
     """The model over the categories; see the head of this file for why it is a sum of two."""
     classes = np.array([names.index(example.name) for example in examples])
     seeds = sum(example.seed for example in examples)
@@ -346,26 +363,22 @@ def _learn_top(
         importance = ((sizes.max() / sizes) ** BALANCE)[classes].astype(np.float32)
         everything = Rows(sparse, dense, columns)
         weights = train(everything, classes, len(names), importance) + SEED_SHARE * weights
-    return _Choice(names, weights, None)
+    return weights
 
 
 def _learn_leaves(
-    names: tuple[str, ...],
-    category: str,
-    examples: Sequence[_Example],
-    sparse: Sequence[Sparse],
-    dense: Reals,
-) -> _Choice:
+    topic: Topic, examples: Sequence[_Example], sparse: Sequence[Sparse], dense: Reals
+) -> _Leaves:
     """The model over the subcategories of one category, over the terms of its examples only."""
-    chosen = [
-        (index, names.index(example.subcategory))
-        for index, example in enumerate(examples)
-        if example.name == category and example.subcategory in names
+    names = [part.name for part in topic.subcategory]
+    rows = [
+        row
+        for row, example in enumerate(examples)
+        if example.name == topic.name and example.subcategory in names
     ]
-    rows = [index for index, _ in chosen]
-    known = np.unique(np.concatenate([sparse[index][0] for index in rows]))
+    classes = np.array([names.index(str(examples[row].subcategory)) for row in rows])
+    known = np.unique(np.concatenate([sparse[row][0] for row in rows]))
     local = [(np.searchsorted(known, sparse[row][0]), sparse[row][1]) for row in rows]
-    classes = np.array([number for _, number in chosen])
     importance = np.ones(len(rows), dtype=np.float32)
     weights = train(Rows(local, dense[rows], len(known)), classes, len(names), importance)
-    return _Choice(names, weights, known)
+    return _Leaves(known, weights)

@@ -35,7 +35,7 @@ Loss = Callable[[Reals], tuple[float, Reals]]
 def terms(text: str) -> list[str]:
     """The words of ``text`` and its pairs of neighbours."""
     found = words(text)
-    return found + [f"{first} {second}" for first, second in pairwise(found)]
+    return [*found, *(f"{first} {second}" for first, second in pairwise(found))]
 
 
 @dataclass(frozen=True)
