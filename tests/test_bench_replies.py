@@ -26,6 +26,9 @@ PROGRAM = "print(6 * 7)"
         ">>> print(6 * 7)\n42",
         "```python\n>>> print(6 * 7)\n42\n```",
         "````python\nprint(6 * 7)\n````",
+        "print(6 * 7)\n```",
+        "I multiply the two.\nprint(6 * 7)\n```",
+        "I multiply the two.\nprint(6 * 7)",
     ],
 )
 def test_code_is_found_in_whatever_fence_it_stands(message: str) -> None:
@@ -66,6 +69,7 @@ def test_a_final_answer_is_found_in_the_usual_forms(message: str, answer: str) -
         "#### Step 3: add the numbers\nThen go on.",
         "I do not know the answer yet.",
         "Finish with ANSWER: done",
+        "x = 5",
         "",
     ],
 )
@@ -219,3 +223,12 @@ def test_an_imagined_output_is_cut_off(imagined: str) -> None:
 def test_words_about_output_are_kept(message: str) -> None:
     """Without a program before it, inside a program, or in prose, the word cuts nothing."""
     assert replies.until_output(message) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["ANSWER: sqrt(2)", "ANSWER: 42", "Therefore,\nx = 5", "The list is\n[1, 2, 3]", "42"],
+)
+def test_an_answer_that_would_compile_is_no_program(message: str) -> None:
+    """`ANSWER: sqrt(2)` is valid Python, and not meant so."""
+    assert replies.read(message).code is None

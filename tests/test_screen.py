@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcollab.records import Draft, Refusal
-from memcollab.screen import REASONS, SourceText, final_answers, screen
+from memcollab.screen import REASONS, SourceText, called_tools, final_answers, screen
 
 SOURCES = {
     "letters": SourceText(
@@ -1193,3 +1193,22 @@ def test_copies_of_real_tasks_are_refused(shared_data):
         verdicts += [screen(saying(f"noting that {part} holds here"), source) for part in parts]
     assert len(verdicts) >= 100
     assert sum(refusal is not None for refusal in verdicts) >= 0.98 * len(verdicts)
+
+
+def test_functions_of_imported_modules_are_tools() -> None:
+    """An agent that acts by writing code has the functions it calls for tools: a harness rule may
+    name them although the task lists them, a reasoning rule may not."""
+    run = "```python\nimport till\n\ntill.set_price('tea', 240)\n```\nOutput: done"
+    task = "Tea costs more. Use the module till: till.set_price(item, amount) sets what it costs."
+    source = SourceText(task, (run,), (), tuple(called_tools(run)))
+    words = {
+        "when": "till.set_price takes an amount",
+        "enforce": "whole cents as an integer",
+        "avoid": "a decimal number",
+    }
+
+    assert called_tools(run) == {"till", "set_price", "till.set_price"}
+    assert screen(Draft(contrast_id="c", scope="harness", **words), source) is None
+    refused = screen(Draft(contrast_id="c", scope="reasoning", **words), source)
+    assert refused is not None
+    assert refused.reason == "name-of-task"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 from uuid import uuid4
 
 import numpy as np
@@ -61,9 +61,12 @@ from memcollab.records import (
     Trajectory,
     Usage,
 )
-from memcollab.screen import SourceText, final_answers, screen
-from memcollab.sources import load_mapping, read_runs
 from memcollab.taxonomy import Categoriser, Taxonomy
+
+# ``sources`` and ``screen`` are imported where learning begins: recall needs neither, and a sixth
+# of a cold `memcollab recall` would be spent on them.
+if TYPE_CHECKING:
+    from memcollab.screen import SourceText
 
 Progress = Callable[[str, int, int | None], None]
 Vectors = npt.NDArray[np.float32]
@@ -265,6 +268,8 @@ class MemCollab:
             ModelUnavailable: the writer answers nothing; what it had answered is stored.
             BankError: the bank cannot be written.
         """
+        from memcollab.sources import load_mapping, read_runs
+
         intake = Intake(frozenset(exclude_agents), progress)
         read = read_runs(
             paths,
@@ -388,6 +393,8 @@ class MemCollab:
     def _refusals(
         self, result: Distilled, source: SourceText
     ) -> Iterator[tuple[Draft, Refusal | None]]:
+        from memcollab.screen import screen
+
         for draft in result.drafts:
             yield draft, screen(draft, source, self._models) if self.recipe.screen else None
         for draft in result.surplus:
@@ -560,6 +567,8 @@ class MemCollab:
     def import_(self, stream: IO[bytes]) -> Imported:
         """Add what an export holds. Its words pass the same screen as drafts do; ids are derived
         again; what does not match is refused and counted."""
+        from memcollab.screen import SourceText, screen
+
         nothing = SourceText(task_text="", run_texts=())
 
         def admit(found: Constraint | Draft) -> Refusal | None:
@@ -650,12 +659,16 @@ def _write_batch(requests: Sequence[Request], writer: str, path: Path) -> None:
 
 
 def _source_text(preferred: Trajectory, other: Trajectory) -> SourceText:
+    from memcollab.screen import SourceText, called_tools, final_answers
+
     runs = (preferred, other)
+    texts = tuple(_text(run) for run in runs)
+    called = {call.name for run in runs for step in run.steps for call in step.tool_calls}
     return SourceText(
         task_text=preferred.task.text,
-        run_texts=tuple(_text(run) for run in runs),
+        run_texts=texts,
         final_answers=tuple(answer for run in runs for answer in final_answers(_last_words(run))),
-        tools=tuple({call.name for run in runs for step in run.steps for call in step.tool_calls}),
+        tools=tuple(sorted(called.union(*map(called_tools, texts)))),
     )
 
 

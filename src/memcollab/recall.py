@@ -88,9 +88,13 @@ class Found:
 _LEAST_WORDS = 8
 _MISSING = 0.05
 _RUN = 5
-_CONTAINED = 0.5
-# Share of content words in common below which two texts are not compared.
-_SUSPICIOUS = 0.5
+_CONTAINED = 0.8
+# Comparing costs as much as ten scores, so a source is passed unread if it shares fewer than half
+# of the content words of the shorter text (there are enough of them to tell) and if its vector is
+# another one. The same task cannot be both: it lacks a twentieth of the words at most.
+_SHARED = 0.5
+_ENOUGH_WORDS = 4
+_ALIKE = 0.8
 _TOKEN = re.compile(r"\d+|[^\W\d_]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 
@@ -122,10 +126,10 @@ def same_task(one: str, other: str) -> bool:
     """Whether two texts put the same task.
 
     They do if they are equal but for case, spacing and punctuation, or if the shorter (of eight
-    words at least) is found in the longer: all of its numbers, 95 % of its words, half of its runs
-    of five words. So a task inside an agent's prompt is the same task, and so is a long one in
-    which a name was changed. A task of the same template with other numbers is another one: what
-    was learned from the first is meant to help with it.
+    words at least) is found in the longer: all of its numbers, 95 % of its words, four fifths of
+    its runs of five words. So a task inside an agent's prompt is the same task, and so is a long
+    one in which a name was changed. A task of the same template with other numbers is another one:
+    what was learned from the first is meant to help with it.
     """
     first, second = _print(one), _print(other)
     if first.tokens == second.tokens:
@@ -173,7 +177,7 @@ class _Words:
         flat = list(chain.from_iterable(counts))
         self._ids = {word: number for number, word in enumerate(dict.fromkeys(flat))}
         ids = np.array([self._ids[word] for word in flat], dtype=np.int64)
-        self._sizes = np.array([max(len(count), 1) for count in counts])
+        self._sizes = np.array([len(count) for count in counts])
         owners = np.repeat(np.arange(self._count), [len(count) for count in counts])
         frequency = np.bincount(ids, minlength=len(self._ids))
         self._idf = np.log1p(self._count / frequency)
@@ -187,13 +191,14 @@ class _Words:
 
     def look(self, query: Counter[str]) -> tuple[Reals, Reals]:
         """For each text, shape ``(texts,)`` each: its cosine with the query, 0 to 1; and the share
-        of the words of the shorter of the two that the other holds.
+        of the words of the shorter of the two that the other holds (1 if these are too few to
+        tell).
 
         A word of the query that no text holds counts against every text, as one would that a
         single text holds.
         """
         if not query or not self._ids:
-            return np.zeros(self._count), np.zeros(self._count)
+            return np.zeros(self._count), np.ones(self._count)
         times = np.fromiter(query.values(), dtype=np.float64, count=len(query))
         ids = np.array([self._ids.get(word, -1) for word in query])
         known = ids >= 0
@@ -207,7 +212,8 @@ class _Words:
         shares = self._weights[places] * np.repeat(weights, sizes)
         cosines = np.bincount(owners, shares, minlength=self._count)
         shared = np.bincount(owners, minlength=self._count)
-        return cosines, shared / np.minimum(len(query), self._sizes)
+        fewer = np.minimum(len(query), self._sizes)
+        return cosines, np.where(fewer < _ENOUGH_WORDS, 1, shared / np.maximum(fewer, 1))
 
 
 # ---- the index
@@ -528,8 +534,9 @@ class _Scored:
         return None
 
     def _is_asked(self, source: int) -> bool:
-        # Texts that share few words are not looked at: splitting one costs as much as ten scores.
-        if source >= len(self.partition.tasks) or self._shared[source] < _SUSPICIOUS:
+        if source >= len(self.partition.tasks):
+            return False
+        if self._shared[source] < _SHARED and self._task[0, source] < _ALIKE:
             return False
         return same_task(self._query.text, self.partition.tasks[source])
 

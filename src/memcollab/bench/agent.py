@@ -5,8 +5,9 @@ harness is called ``python-turns``. Everything it says is in this module, and it
 what a run's settings are.
 
 What ends a run: a final answer, words that repeat what the program printed, the same program a
-second time (it is not run again: it may act), for a code task the function with nothing beside it
-that would show a result; no turns left; no context left. A run that ends without a final answer
+second time (where it acts, it is run again, and ends the run if it prints the same again), for a
+code task the function with nothing beside it that would show a result; no turns left; no context
+left. A run that ends without a final answer
 still ends with what can be read from it (`replies.last_answer`, `replies.last_definition`), and its
 score says that it did not finish.
 """
@@ -35,6 +36,8 @@ from memcollab.bench.sandbox import PROGRAM, Confined, python_command
 from memcollab.errors import ModelError
 
 HARNESS = "python-turns"
+# Raised when the same messages would go another way, so that a collection does not mix the two.
+HARNESS_VERSION = 2
 OUTPUT_CHARACTERS = 1000
 
 # Chosen by trials with 0.5B and 1.5B models (design/sandbox.md has them): an example that ends with
@@ -110,26 +113,40 @@ _PROMPTS = (
     *(_EXAMPLE_ANSWER, _EXAMPLE_ACT, _EXAMPLE_CODE),
     *(_ASK_PROGRAM, _ASK_ANSWER, _ASK_FUNCTION, _CUT, _LAST, _NOTHING),
 )
-HARNESS_DIGEST = hashlib.sha256("\0".join(_PROMPTS).encode()).hexdigest()[:12]
+_OUT_OF_CONTEXT = ("exceed_context_size", "exceeds the available context", "maximum context length")
+HARNESS_DIGEST = hashlib.sha256("\0".join([str(HARNESS_VERSION), *_PROMPTS]).encode()).hexdigest()[
+    :12
+]
 
 
 @dataclass(frozen=True)
 class Ending:
     """How a run ended: ``answer`` is the final answer, or the source of the function for a code
-    task; ``how`` is ``answered``, ``out of turns`` or ``out of context``."""
+    task; ``how`` is ``answered``, ``out of turns`` or ``out of context``; ``programs`` counts the
+    messages that held code."""
 
     answer: str | None
     how: str
     turns: int
+    programs: int = 0
 
 
 @dataclass(frozen=True)
 class _Progress:
-    """What the loop remembers from one turn to the next; ``code`` ran, and printed ``output``."""
+    """What the loop remembers from one turn to the next: the messages, the last program, and what
+    that printed if it ended well."""
 
     texts: tuple[str, ...] = ()
     code: str | None = None
     output: str = ""
+    programs: int = 0
+
+    def ran(self, code: str, ran: Ran) -> _Progress:
+        output = ran.stdout if ran.code == 0 else ""
+        return replace(self, code=code, output=output, programs=self.programs + 1)
+
+    def end(self, answer: str | None, how: str) -> Ending:
+        return Ending(answer, how, len(self.texts), self.programs)
 
 
 @dataclass(frozen=True)
@@ -170,46 +187,55 @@ def _introduction(task: _Asked, turns: int) -> str:
 async def _run(state: TaskState, model: Model, turns: int, task: _Asked) -> Ending:
     """Turn by turn until something ends the run."""
     so_far = _Progress()
-    for turn in range(1, turns + 1):
-        state.output = await _generate(model, state)
-        text = replies.until_output(state.output.completion)
-        state.messages.append(ChatMessageAssistant(content=text, model=state.output.model))
+    for left in reversed(range(turns)):
+        output = await _generate(model, state)
+        if output is None:
+            return so_far.end(_best(so_far, task), "out of context")
+        state.output = output
+        text = replies.until_output(output.completion)
+        state.messages.append(ChatMessageAssistant(content=text, model=output.model))
         so_far = replace(so_far, texts=(*so_far.texts, text))
-        reply = replies.read(so_far.texts[-1])
+        reply = replies.read(text)
         if final := _final(reply, so_far, task):
-            return Ending(final, "answered", turn)
-        if state.output.stop_reason == "model_length":
-            return Ending(_best(so_far, task), "out of context", turn)
+            return so_far.end(final, "answered")
         said = ""
         if reply.code is not None:
             ran = await _execute(reply.code)
-            so_far = replace(so_far, code=reply.code, output=ran.stdout)
+            before, so_far = so_far, so_far.ran(reply.code, ran)
             if settled := _settled(reply, ran, task):
-                return Ending(settled, "answered", turn)
+                return so_far.end(settled, "answered")
+            if so_far.output and (so_far.code, so_far.output) == (before.code, before.output):
+                return so_far.end(_best(so_far, task), "answered")
             said = observation(ran)
-        if turn < turns:
-            cut = reply.cut or state.output.stop_reason == "max_tokens"
-            answer = _told(said, task, so_far, cut=cut, last=turn == turns - 1)
+        if left:
+            cut = reply.cut or output.stop_reason == "max_tokens"
+            answer = _told(said, task, so_far, cut=cut, last=left == 1)
             state.messages.append(ChatMessageUser(content=answer))
-    return Ending(_best(so_far, task), "out of turns", turns)
+    return so_far.end(_best(so_far, task), "out of turns")
 
 
-async def _generate(model: Model, state: TaskState) -> ModelOutput:
-    """One answer of the model.
+async def _generate(model: Model, state: TaskState) -> ModelOutput | None:
+    """One answer of the model; None where the run no longer fits its context.
 
     Raises:
         ModelError: the server gave none after every retry; it makes the sample an error.
     """
     try:
-        return await model.generate(state.messages)
+        output = await model.generate(state.messages)
     except RetryError as error:
         cause = error.last_attempt.exception()
         raise ModelError(f"the model {model.name!r} gave no answer: {cause!r}") from cause
+    except RuntimeError as error:
+        # Inspect knows the code that OpenAI gives; llama.cpp and vLLM say it in their own words.
+        if any(words in str(error) for words in _OUT_OF_CONTEXT):
+            return None
+        raise
+    return None if output.stop_reason == "model_length" else output
 
 
 def _final(reply: Reply, so_far: _Progress, task: _Asked) -> str | None:
     """The final answer of a message that needs no run of its code, if it has one."""
-    if reply.code is not None and reply.code == so_far.code:
+    if reply.code is not None and reply.code == so_far.code and not task.acts:
         return _best(so_far, task)
     if task.function is not None and reply.code is None:
         # Words about a function that was written before: they close the run.
@@ -274,7 +300,9 @@ async def _execute(code: str) -> Ran:
 
 def observation(ran: Ran) -> str:
     """What the agent is told of a run: its output, cut in the middle, and the end of its error."""
-    parts = [f"Output:\n{_cut(ran.stdout.strip()) or _NOTHING}"]
+    failed = ran.stopped or ran.code != 0
+    printed = _cut(ran.stdout.strip()) or ("" if failed else _NOTHING)
+    parts = [f"Output:\n{printed}"] if printed else []
     if ran.stopped:
         parts.append(f"The program was ended: it passed the {ran.stopped}.")
     elif ran.code != 0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import hashlib
 import importlib.util
 import os
@@ -436,7 +437,7 @@ def _ping(spec: AgentSpec) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Inspect's own traces and data out of the home folder for as long as it runs."""
+    """Keep Inspect's traces and data out of the home folder, and its own warnings from the caller."""
     with tempfile.TemporaryDirectory(prefix="memcollab-inspect-", ignore_cleanup_errors=True) as d:
         wanted = {
             "XDG_DATA_HOME": d,
@@ -447,7 +448,13 @@ def _quiet() -> Iterator[None]:
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
         try:
-            yield
+            with warnings.catch_warnings():
+                # It calls tenacity by a parameter that tenacity has renamed, and leaves streams to
+                # the garbage collector: nothing that the caller could do anything about.
+                warnings.filterwarnings("ignore", "The 'initial' parameter", DeprecationWarning)
+                warnings.filterwarnings("ignore", "Unclosed <MemoryObject", ResourceWarning)
+                yield
+                gc.collect()
         finally:
             for name, value in before.items():
                 if value is None:

@@ -8,6 +8,8 @@ Each call builds a new confinement with bubblewrap and nothing of it survives th
 * the working folder, ``/tmp`` and ``/dev/shm`` are memory of bounded size. Files live on between
   calls as values (path → content) that the caller holds: no folder of the host is ever writable;
 * process, user, IPC and host-name namespaces of its own; ends with its parent; no terminal;
+* no system call that makes namespaces or mounts, reads other processes, or reaches the kernel's
+  rarer parts (`memcollab.bench.seccomp`);
 * limits on wall time, CPU time, memory (each process by rlimit; all together by sampling), number
   of processes, size and number of files, and output.
 
@@ -26,6 +28,7 @@ import io
 import itertools
 import json
 import os
+import platform
 import shutil
 import site
 import sys
@@ -38,7 +41,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from memcollab.bench import launcher
+from memcollab.bench import launcher, seccomp
 from memcollab.bench.watch import Ended, Limits, watch
 from memcollab.errors import SandboxError, UsageError
 
@@ -155,7 +158,7 @@ def _plan(
             "RLIMIT_CPU": limits.cpu_seconds,
             "RLIMIT_FSIZE": limits.disk_bytes,
             "RLIMIT_NPROC": limits.processes,
-            "RLIMIT_NOFILE": 256,
+            "RLIMIT_NOFILE": 128,
             "RLIMIT_CORE": 0,
         },
     }
@@ -193,6 +196,9 @@ def _confined(job: Job) -> Iterator[tuple[list[str], list[int]]]:
             descriptor = stack.enter_context(_memory_file(text.encode()))
             inherited.append(descriptor)
             arguments += ["--perms", "0644", "--ro-bind-data", str(descriptor), path]
+        if (calls := _filter()) is not None:
+            inherited.append(stack.enter_context(_memory_file(calls)))
+            arguments += ["--seccomp", str(inherited[-1])]
         arguments += [*_writable(job.limits), *_python(f"{_BIN}/launcher.py")]
         yield arguments, inherited
 
@@ -209,6 +215,20 @@ def _privileges() -> list[str]:
     if _spare_uid() is None:
         return ["--unshare-user", "--disable-userns"]
     return ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+
+
+def _filter() -> bytes | None:
+    """The system calls that are taken away. Where there is no list for the machine, an ordinary
+    user is confined without; root is not, as it could make namespaces and mounts."""
+    machine = platform.machine()
+    if machine in seccomp.MACHINES:
+        return seccomp.filter_program(machine)
+    if _spare_uid() is not None:
+        raise SandboxError(
+            f"root cannot be confined on a {machine!r} machine: there is a list of system calls "
+            f"for {', '.join(seccomp.MACHINES)}. Next: run as an ordinary user"
+        )
+    return None
 
 
 def _system() -> list[str]:

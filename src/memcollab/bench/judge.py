@@ -6,7 +6,8 @@ function that ends the process) meets the same walls as the agent's code. A chec
 carried out raises: the sample has an error then, and no verdict.
 
 Failures: ``wrong`` · ``crashed`` (the code raises where no test asserts, or passes a limit) ·
-``unreadable`` (a final answer that cannot be read as one) · ``out-of-turns`` (something was there
+``unreadable`` (a final answer that cannot be read as one; code, and none that
+defines the function) · ``out-of-turns`` (something was there
 when the turns ended, and it is wrong) · ``never-finished`` (nothing was there).
 """
 
@@ -30,11 +31,13 @@ from memcollab.bench.tasks import BenchTask, Code, Exact, Maths, State
 from memcollab.errors import SandboxError
 
 Failure = Literal["wrong", "crashed", "unreadable", "out-of-turns", "never-finished"]
+_CHECKED: tuple[Failure, ...] = ("wrong", "crashed", "unreadable")
 CHECK_SECONDS = 60.0
 _MATHS_PACKAGES = ("math_verify", "latex2sympy2_extended", "antlr4", "sympy", "mpmath")
 
 # Each check reads one JSON object from standard input and writes its verdict as a last line that
-# starts with the token, which the code under test never gets to see by honest means.
+# starts with the token, which the code under test never gets to see by honest means. "begun" tells
+# a check that was ended by what it looks at from one that never came to look.
 _HEAD = """
 import json, sys
 given = json.loads(sys.stdin.readline())
@@ -45,12 +48,15 @@ def verdict(name, detail=""):
     print("\\n" + token + json.dumps([name, str(detail)[:500]]), flush=True)
 def told(error):
     return f"{type(error).__name__}: {error}"
+def begin():
+    verdict("begun")
 """
 _CODE = (
     _HEAD
     + """
 import ast
 def run(given, verdict, told):
+    begin()
     space = {"__name__": "solution"}
     failed = None
     # Statement by statement: an example below the function that raises does not take it away.
@@ -74,6 +80,7 @@ run(given, verdict, told)
 _STATE = (
     _HEAD
     + """
+begin()
 try:
     space = {"__name__": "check", "answer": given["answer"]}
     exec(compile(given["check"], "check.py", "exec"), space)
@@ -87,6 +94,7 @@ _MATHS = (
     _HEAD
     + """
 from math_verify import parse, verify
+begin()
 def forms(text):
     power = text.replace("**", "^")  # an answer that Python printed
     found = [parse(form) for form in (f"${text}$", text, f"${power}$")]
@@ -119,7 +127,8 @@ def judge(tasks: dict[str, BenchTask], done: Callable[[str, bool], None] | None 
     def solved() -> Scorer:
         async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001 - Inspect's
             ending = Ending(**store().get("ending"))
-            judgement = await judge_ending(tasks[str(state.sample_id)], ending)
+            task, box = tasks[str(state.sample_id)], sandbox().as_type(Confined)
+            judgement = await judge_ending(task, ending, box)
             if done is not None:
                 done(str(state.sample_id), judgement.failure is None)
             return Score(
@@ -130,6 +139,7 @@ def judge(tasks: dict[str, BenchTask], done: Callable[[str, bool], None] | None 
                     "failure": judgement.failure,
                     "ended": ending.how,
                     "turns": ending.turns,
+                    "programs": ending.programs,
                 },
             )
 
@@ -138,19 +148,23 @@ def judge(tasks: dict[str, BenchTask], done: Callable[[str, bool], None] | None 
     return solved()
 
 
-async def judge_ending(task: BenchTask, ending: Ending) -> Judgement:
-    """The verdict on how a run ended, its failure named."""
+async def judge_ending(task: BenchTask, ending: Ending, box: Confined) -> Judgement:
+    """The verdict on how a run ended, its failure named; ``box`` holds what the run left.
+
+    Raises:
+        SandboxError: the check itself could not be carried out.
+    """
     finished = ending.how == "answered"
     if ending.answer is None and not isinstance(task.checker, State):
-        return Judgement("unreadable" if finished else "never-finished")
-    judgement = await _check(task, ending.answer or "")
+        return Judgement("unreadable" if task.function and ending.programs else "never-finished")
+    judgement = await _check(task, ending.answer or "", box)
     if judgement.failure in ("wrong", "unreadable") and not finished:
-        failure: Failure = "never-finished" if ending.answer is None else "out-of-turns"
-        return Judgement(failure, judgement.detail)
+        idle = ending.answer is None or (isinstance(task.checker, State) and not ending.programs)
+        return Judgement("never-finished" if idle else "out-of-turns", judgement.detail)
     return judgement
 
 
-async def _check(task: BenchTask, answer: str) -> Judgement:
+async def _check(task: BenchTask, answer: str, box: Confined) -> Judgement:
     match task.checker:
         case Exact(answer=gold):
             same = _plain(gold) == _plain(answer)
@@ -160,19 +174,22 @@ async def _check(task: BenchTask, answer: str) -> Judgement:
             if _plain(gold) == _plain(replies.clean(answer) or ""):
                 return Judgement(None)
             given = {"gold": gold, "answer": answer}
-            return await _checked(_MATHS, given, task, _MATHS_PACKAGES)
+            return await _checked(_MATHS, given, task, box, _MATHS_PACKAGES)
         case Code(entry_point=name, tests=tests):
             given = {"source": answer, "entry_point": name, "tests": tests}
-            return await _checked(_CODE, given, task, None)
+            return await _checked(_CODE, given, task, box, None)
         case State(check=check):
-            return await _checked(_STATE, {"check": check, "answer": answer}, task, ())
+            return await _checked(_STATE, {"check": check, "answer": answer}, task, box, ())
 
 
 async def _checked(
-    program: str, given: dict[str, str], task: BenchTask, packages: tuple[str, ...] | None
+    program: str,
+    given: dict[str, str],
+    task: BenchTask,
+    box: Confined,
+    packages: tuple[str, ...] | None,
 ) -> Judgement:
     """Run a check in the sandbox and read its verdict."""
-    box = sandbox().as_type(Confined)
     token = secrets.token_hex(16)
     ran = await box.run(
         ["python", "-P", "-s", "-B", "-c", program, f"{TOOLS}/", f"{PACKAGES}/"],
@@ -181,18 +198,20 @@ async def _checked(
         packages=packages,
     )
     lines = [line for line in ran.stdout.splitlines() if line.startswith(token)]
-    if lines:
-        name, detail = json.loads(lines[-1].removeprefix(token))
-        if name == "no gold":
-            raise SandboxError(f"{task.task_id}: math-verify cannot read the answer {detail!r}")
-        return Judgement(None if name == "solved" else name, detail)
-    if isinstance(task.checker, Code):
-        return Judgement("crashed", ran.stopped or f"exit code {ran.code}")
-    if ran.stopped and isinstance(task.checker, Maths):
-        return Judgement("unreadable", f"comparing it passed the {ran.stopped}")
+    name, detail = json.loads(lines[-1].removeprefix(token)) if lines else ("no verdict", "")
+    if name == "solved":
+        return Judgement(None)
+    for failure in _CHECKED:
+        if name == failure:
+            return Judgement(failure, detail)
+    ended = f"it passed the {ran.stopped}" if ran.stopped else f"exit code {ran.code}"
+    if name == "begun" and isinstance(task.checker, Code):
+        return Judgement("crashed", ended)
+    if name == "begun" and isinstance(task.checker, Maths):
+        return Judgement("unreadable", f"comparing it did not end: {ended}")
     raise SandboxError(
-        f"the check of {task.task_id!r} gave no verdict: exit code {ran.code}, "
-        f"{ran.stopped or ''} {ran.stderr.strip()[-400:]!r}"
+        f"the check of {task.task_id!r} gave no verdict ({name}{detail and f': {detail!r}'}): "
+        f"{ended}, {ran.stderr.strip()[-400:]!r}"
     )
 
 

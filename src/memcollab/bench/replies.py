@@ -1,9 +1,9 @@
 """What a model's message means: code to run, a final answer, or neither (pure).
 
 Read generously, because a harness that wants its format to the letter measures the format: other
-fence names, ``~~~``, fences inside an outer fence, a fence never closed, code with no fence at
-all, interpreter prompts, ``\\boxed{}``, ``Final answer:``, ``#### 42``. What is read generously
-here is read so for every arm alike.
+fence names, ``~~~``, fences inside an outer fence, a fence never closed or never opened, code with
+no fence at all, interpreter prompts, ``\\boxed{}``, ``Final answer:``, ``#### 42``. What is read
+generously here is read so for every arm alike.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[ \t]*(.*)$")
 _PYTHON = {"python", "py", "python3", "py3", "python2", "ipython", "pycon", "code", "tool_code"}
 _PROMPT = re.compile(r"^(>>>|\.\.\.)( |$)")
-# Statements that show a text is meant as a program: a lone name or number compiles, too.
+_LONGEST_PROGRAM = 200  # lines
 _PROGRAM = (ast.Call, ast.Assign, ast.AugAssign, ast.FunctionDef, ast.Import, ast.ImportFrom)
 _MARK = r"[\s>*_#`~-]*"
 _ANSWER = re.compile(
@@ -72,13 +72,12 @@ def read(text: str) -> Reply:
     parts = list(blocks(text))
     programs = [block for block in parts if _is_program(block)]
     code = _joined(programs)
-    if code is None and not parts and _is_whole_program(text):
-        code = _unprompted(text).strip()
-        return Reply(code=code, bare=_only_defines(code))
-    prose = _without(text, programs)
+    answer = stated_answer(_without(text, programs))
+    if code is None and answer is None and not parts:
+        code = _ending_in_a_program(text.splitlines(), _clearly_a_program)
     return Reply(
         code=code,
-        answer=stated_answer(prose),
+        answer=answer,
         cut=bool(parts) and not parts[-1].closed,
         bare=code is not None and _only_defines(code),
     )
@@ -100,7 +99,7 @@ def until_output(text: str) -> str:
 def blocks(text: str) -> Iterator[Block]:
     """The fenced parts, in order; the text between two of them is no part of any."""
     fence, language, lines = "", "", []
-    for line in map(_unquoted, text.splitlines()):
+    for line in _with_opening_fence(list(map(_unquoted, text.splitlines()))):
         found = _FENCE.match(line)
         if found and not fence:
             fence, language, lines = found[1], found[2].lower(), _rest(found)
@@ -116,6 +115,28 @@ def blocks(text: str) -> Iterator[Block]:
             lines.append(line)
     if fence:
         yield Block(language, "\n".join(lines), closed=False)
+
+
+def _with_opening_fence(lines: list[str]) -> list[str]:
+    """A model may begin with code and only close the fence that it never opened."""
+    fences = [number for number, line in enumerate(lines) if _FENCE.match(line)]
+    if len(fences) != 1 or lines[fences[0]].strip(" `~") or "".join(lines[fences[0] + 1 :]).strip():
+        return lines
+    before = lines[: fences[0]]
+    program = _ending_in_a_program(before, _is_a_program)
+    if program is None:
+        return lines
+    start = len(before) - len(program.splitlines())
+    return [*before[:start], lines[fences[0]], *before[start:], lines[fences[0]]]
+
+
+def _ending_in_a_program(lines: list[str], is_program: Callable[[ast.Module], bool]) -> str | None:
+    """The longest end of the lines that is a program, prompts of a session taken off."""
+    for start in range(max(0, len(lines) - _LONGEST_PROGRAM), len(lines)):
+        code = _unprompted("\n".join(lines[start:]))
+        if lines[start].strip() and (tree := parse(code)) is not None and is_program(tree):
+            return code
+    return None
 
 
 def _rest(opening: re.Match[str]) -> list[str]:
@@ -267,12 +288,22 @@ def _last_line(text: str) -> str:
 def _is_program(block: Block) -> bool:
     if block.language in _PYTHON:
         return bool(block.text.strip())
-    return not block.language and _is_whole_program(block.text)
+    tree = parse(_unprompted(block.text))
+    return not block.language and tree is not None and _is_a_program(tree)
 
 
-def _is_whole_program(text: str) -> bool:
-    tree = parse(_unprompted(text))
-    return tree is not None and any(isinstance(node, _PROGRAM) for node in ast.walk(tree))
+def _is_a_program(tree: ast.Module) -> bool:
+    """More than a lone name or number, which compile, too."""
+    return any(isinstance(node, _PROGRAM) for node in ast.walk(tree))
+
+
+def _clearly_a_program(tree: ast.Module) -> bool:
+    """What outside of any fence is not prose or a formula: it imports, defines or prints."""
+    return any(
+        isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef)
+        or (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print")
+        for node in ast.walk(tree)
+    )
 
 
 def _joined(programs: Sequence[Block]) -> str | None:

@@ -133,10 +133,13 @@ def _resident_bytes(pid: int) -> int:
     """Resident memory of a process and all below it. One that ends meanwhile counts nothing."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        # Children are listed under the thread that started them.
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [(thread / "children").read_text(encoding="ascii") for thread in threads]
     except (OSError, IndexError):
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(map(_resident_bytes, map(int, children)))
+    below = sum(_resident_bytes(int(child)) for child in " ".join(children).split())
+    return pages * os.sysconf("SC_PAGE_SIZE") + below
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -8,14 +8,16 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import typer
 
 from memcollab import __version__
 from memcollab.cli import options
 from memcollab.errors import MemCollabError
-from memcollab.settings import Settings
+
+if TYPE_CHECKING:
+    from memcollab.settings import Settings
 
 
 class Check(NamedTuple):

@@ -22,9 +22,9 @@ from collections.abc import Collection
 from memcollab.records import Draft, Refusal
 from memcollab.screen import code, form, leaks, secrets, steering, wording
 from memcollab.screen.reading import Reading
-from memcollab.screen.source import SourceText, final_answers
+from memcollab.screen.source import SourceText, called_tools, final_answers
 
-__all__ = ["REASONS", "SourceText", "final_answers", "screen"]
+__all__ = ["REASONS", "SourceText", "called_tools", "final_answers", "screen"]
 
 REASONS = {
     "too-long": f"A part has more than {form.MAX_PART} characters, or all more than "

@@ -205,3 +205,17 @@ def _scalars(value: Any) -> Iterator[str]:
             yield from _scalars(item)
     elif value is not None and not isinstance(value, bool):
         yield str(value)
+
+
+_IMPORTED = re.compile(r"^\s*import (\w+)|^\s*from (\w+) import", re.M)
+
+
+def called_tools(run_text: str) -> frozenset[str]:
+    """Names of the modules that the code of a run imports, and of their functions that it calls:
+    for an agent that acts by writing code these are the tools of its harness."""
+    modules = {first or second for first, second in _IMPORTED.findall(run_text)}
+    found = set(modules)
+    for module in modules:
+        for function in re.findall(rf"\b{re.escape(module)}\.(\w+)\s*\(", run_text):
+            found |= {function, f"{module}.{function}"}
+    return frozenset(found)
