@@ -88,6 +88,14 @@ def test_a_text_has_one_vector_in_any_company(texts: list[str]) -> None:
     assert np.array_equal(together, np.array(alone))
 
 
+@given(st.text(max_size=80) | st.text("ab \u2581\n<s>/", max_size=30))
+def test_parts_give_the_tokens_of_the_whole(text: str) -> None:
+    """Cutting a text at its blanks changes no token, whatever it holds."""
+    embedder = bundled()
+    whole = embedder._tokenizer.encode(text, add_special_tokens=False).ids
+    assert (embedder.tokens(text) if text else []) == whole
+
+
 def test_alike_texts_are_nearer_than_strangers() -> None:
     """The vectors mean something."""
     one, like, other = bundled().embed(

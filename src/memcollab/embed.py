@@ -13,7 +13,7 @@ A text has the same vector, bit for bit, alone and in any batch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,8 +33,14 @@ Vectors = NDArray[np.float32]
 _WEIGHTS = Path("weights", "l2_supercat_256.safetensors")
 _TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
 _MATRIX = "embedding.weight"
-# Texts in one call of the tokenizer, and in one request to a server (OpenAI takes 2,048 at most).
-_CHUNK = 512
+# The tokenizer writes a blank as this sign. No token holds it behind another sign, so that a text
+# can be cut before every run of blanks and its parts, most of them known words, tokenised alone.
+_BLANK = "\u2581"
+_PART = re.compile(" +[^ ]*")
+# Parts up to so many characters are kept; longer ones are not words.
+_WORD_LENGTH = 40
+_WORDS_KEPT = 65_536
+# Texts in one request to a server (OpenAI takes 2,048 at most).
 _REQUEST = 256
 _TIMEOUT = 60.0  # seconds
 
@@ -74,26 +80,40 @@ class StaticEmbedder:
         self.name = name
         self.dim: int = matrix.shape[1]
         self._tokenizer = tokenizer
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._marks = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+        self._blank = tokenizer.token_to_id(_BLANK) or 0
+        self._word = lru_cache(maxsize=_WORDS_KEPT)(self._tokens)
         self._stored = matrix
         # Memory that is not written to is not used: these are as large as the tokens seen.
         self._rows = np.empty(matrix.shape, dtype=np.float32)
         self._ready = np.zeros(len(matrix), dtype=np.bool_)
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """See ``Embedder.embed``; raises nothing."""
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
-        for row, tokens in enumerate(self._tokens(texts)):
-            if tokens:
-                self._mean(tokens, vectors[row])
+        for row, text in enumerate(texts):
+            if text:
+                self._mean(self.tokens(text), vectors[row])
         return vectors
 
-    def _tokens(self, texts: Sequence[str]) -> Iterator[list[int]]:
-        for start in range(0, len(texts), _CHUNK):
-            chunk = list(texts[start : start + _CHUNK])
-            for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-                yield encoding.ids
+    def tokens(self, text: str) -> list[int]:
+        """The tokens of a text that is not empty: those that the tokenizer gives for all of it,
+        in a quarter of the time."""
+        if any(mark in text for mark in self._marks):
+            # Its own marks (<s>) cut a text in another way.
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        found: list[int] = []
+        for part in _PART.findall(" " + text.replace(_BLANK, " ")):
+            found += self._word(part) if len(part) <= _WORD_LENGTH else self._tokens(part)
+        return found
+
+    def _tokens(self, part: str) -> list[int]:
+        # The tokenizer puts a blank before what it is given, but for nothing.
+        if part == " ":
+            return [self._blank]
+        return list(self._tokenizer.encode(part[1:], add_special_tokens=False).ids)
 
     def _mean(self, tokens: list[int], out: Vectors) -> None:
         ids = np.array(tokens)
@@ -252,7 +272,9 @@ def words(text: str) -> tuple[str, ...]:
     ``\delta``, a variable is not an article), every sign counts, and a number becomes ``#``, ``##``
     or ``###`` by its digits: tasks that differ only in their numbers are alike.
     """
-    return tuple(map(_as_counted, _WORD.findall(_DRAWING.sub(" [asy] ", text))))
+    if "[asy]" in text:
+        text = _DRAWING.sub(" [asy] ", text)
+    return tuple(map(_as_counted, _WORD.findall(text)))
 
 
 @lru_cache(maxsize=65_536)

@@ -157,6 +157,10 @@ _STOP = frozenset(
 )
 
 
+# Words of so few texts are not common, however few texts there are.
+_RARE = 8
+
+
 def _content_words(text: str) -> list[str]:
     """The words that say what a text is about: no function words, no signs, no single letters."""
     return list(filter(_tells, words(text)))
@@ -169,7 +173,11 @@ def _tells(word: str) -> bool:
 
 class _Words:
     """TF-IDF cosine of one text with each of many, over an inverted list: the numbers of the texts
-    that hold word ``i``, and its weights there, stand from ``_starts[i]`` to ``_starts[i + 1]``."""
+    that hold word ``i``, and its weights there, stand from ``_starts[i]`` to ``_starts[i + 1]``.
+
+    Words that more than a tenth of the texts hold (and more than ``_RARE``) weigh nothing: they
+    tell little apart and make most of the list.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._count = len(texts)
@@ -177,17 +185,20 @@ class _Words:
         flat = list(chain.from_iterable(counts))
         self._ids = {word: number for number, word in enumerate(dict.fromkeys(flat))}
         ids = np.array([self._ids[word] for word in flat], dtype=np.int64)
-        self._sizes = np.array([len(count) for count in counts])
         owners = np.repeat(np.arange(self._count), [len(count) for count in counts])
-        frequency = np.bincount(ids, minlength=len(self._ids))
-        self._idf = np.log1p(self._count / frequency)
         times = np.array([n for count in counts for n in count.values()], dtype=np.float64)
+        frequency = np.bincount(ids, minlength=len(self._ids))
+        tells = frequency <= max(_RARE, self._count / 10)
+        self._idf = np.where(tells, np.log1p(self._count / frequency), 0)
+        kept = np.flatnonzero(tells[ids])
+        kept = kept[np.argsort(ids[kept], kind="stable")]
+        ids, owners, times = ids[kept], owners[kept], times[kept]
         weights = (1 + np.log(times)) * self._idf[ids]
         lengths = np.sqrt(np.bincount(owners, weights**2, minlength=self._count))
-        by_word = np.argsort(ids, kind="stable")
-        self._owners = owners[by_word]
-        self._weights = (weights / lengths[owners])[by_word]
-        self._starts = np.concatenate([[0], np.cumsum(frequency)])
+        self._owners = owners
+        self._weights = weights / lengths[owners]
+        self._sizes = np.bincount(owners, minlength=self._count)
+        self._starts = np.concatenate([[0], np.cumsum(np.where(tells, frequency, 0))])
 
     def look(self, query: Counter[str]) -> tuple[Reals, Reals]:
         """For each text, shape ``(texts,)`` each: its cosine with the query, 0 to 1; and the share
@@ -197,13 +208,14 @@ class _Words:
         A word of the query that no text holds counts against every text, as one would that a
         single text holds.
         """
-        if not query or not self._ids:
-            return np.zeros(self._count), np.ones(self._count)
-        times = np.fromiter(query.values(), dtype=np.float64, count=len(query))
-        ids = np.array([self._ids.get(word, -1) for word in query])
+        ids = np.array([self._ids.get(word, -1) for word in query], dtype=np.int64)
         known = ids >= 0
+        if not known.any():
+            return np.zeros(self._count), np.ones(self._count)
+        times = np.array(list(query.values()), dtype=np.float64)
         weights = (1 + np.log(times)) * np.where(known, self._idf[ids], math.log1p(self._count))
-        weights = (weights / np.sqrt(np.vecdot(weights, weights)))[known]
+        asked = np.count_nonzero(weights)
+        weights = weights[known] / (np.sqrt(np.vecdot(weights, weights)) or 1)
         starts, ends = self._starts[ids[known]], self._starts[ids[known] + 1]
         sizes = ends - starts
         # Where each entry of those lists stands: 0 1 2 … with a jump at the start of each list.
@@ -212,7 +224,7 @@ class _Words:
         shares = self._weights[places] * np.repeat(weights, sizes)
         cosines = np.bincount(owners, shares, minlength=self._count)
         shared = np.bincount(owners, minlength=self._count)
-        fewer = np.minimum(len(query), self._sizes)
+        fewer = np.minimum(asked, self._sizes)
         return cosines, np.where(fewer < _ENOUGH_WORDS, 1, shared / np.maximum(fewer, 1))
 
 

@@ -493,4 +493,4 @@ def family_of(model: str) -> str:
         if re.search(pattern, name):
             return family
     words = [word for word in _NOT_A_LETTER.split(name) if word]
-    return words[0] if words else name
+    return words[0] if words else name or model

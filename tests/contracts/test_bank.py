@@ -234,15 +234,6 @@ def test_tasks_can_be_asked_for_by_id(bank: Bank) -> None:
     assert [task.text for task in bank.tasks([wanted, "task-0"])] == ["b"]
 
 
-def test_a_count_that_no_database_holds_is_named(bank: Bank) -> None:
-    """A run that claims 2**70 tokens is refused with its origin and the number."""
-    with pytest.raises(BankError, match=r"runs.jsonl:1.*input_tokens = 1180591620717411303424"):
-        bank.add_trajectories([run(1, "gpt-4", True, usage=Usage(input_tokens=2**70))])
-
-
-# ---- learning
-
-
 def test_contrasts_are_asked_for_by_who_has_not_answered(bank: Bank) -> None:
     """An answer counts for its writer and prompt only."""
     bank.add_trajectories([*pair(1), *pair(2)])

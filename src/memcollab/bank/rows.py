@@ -16,7 +16,7 @@ import orjson
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
-from memcollab.errors import BankCorrupt, BankError
+from memcollab.errors import BankCorrupt
 from memcollab.records import (
     Agent,
     Category,
@@ -36,9 +36,6 @@ R = TypeVar("R")
 Row = dict[str, Any]
 # A row as it is read: by name, whichever way SQLAlchemy gives it.
 Stored = sa.RowMapping | Mapping[str, Any]
-# What a 64-bit column holds. A run that claims more is broken, and is named rather than clipped.
-_LARGEST = 2**63 - 1
-_COUNTS = ("turns", "input_tokens", "output_tokens")
 
 
 class StoredAnswer(Record):
@@ -122,7 +119,7 @@ def category_from(row: Stored) -> Category | None:
 
 def trajectory_row(trajectory: Trajectory) -> Row:
     usage, verdict, agent = trajectory.usage, trajectory.verdict, trajectory.agent
-    row = {
+    return {
         "id": trajectory.id,
         "task_id": trajectory.task.id,
         "model": agent.model,
@@ -139,8 +136,6 @@ def trajectory_row(trajectory: Trajectory) -> Row:
         "shown": canonical_text(trajectory.shown),
         "origin": trajectory.origin,
     }
-    check_counts(row, f"run {trajectory.id} ({trajectory.origin!r})")
-    return row
 
 
 @reads
@@ -179,17 +174,6 @@ def run_usage_from(row: Stored) -> Usage:
     """The usage as the source gave it: turns that were counted from the steps are left out."""
     usage = usage_from(row)
     return usage if row["turns_given"] else usage.model_copy(update={"turns": None})
-
-
-def check_counts(row: Stored, what: str) -> None:
-    """Raise ``BankError`` if a count does not fit its column."""
-    for name in _COUNTS:
-        value = row.get(name)
-        if value is not None and not 0 <= value <= _LARGEST:
-            raise BankError(
-                f"{what} has {name} = {value!r}. Valid: 0 to {_LARGEST}. "
-                "Next: correct it in the source, or leave it out there"
-            )
 
 
 def pack_steps(steps: Sequence[Step]) -> bytes:
@@ -261,7 +245,6 @@ def contrast_from(row: Stored) -> Contrast:
 def answer_row(answer: StoredAnswer) -> Row:
     row = {**dict(answer), **usage_columns(answer.usage)}
     del row["usage"]
-    check_counts(row, f"answer {answer.request_id}")
     return row
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from memcollab.bank.lookup import batches, one
-from memcollab.bank.rows import Row, check_counts, reads, text_hash
+from memcollab.bank.rows import Row, reads, text_hash
 from memcollab.bank.schema import CACHES, OUTCOMES, RECALLS, VECTORS
 from memcollab.bank.sqlite import insert_or_replace
 from memcollab.errors import NotFound, UsageError
@@ -56,7 +56,6 @@ def outcome_from(content: str) -> Outcome:
 
 
 def outcome_row(outcome: Outcome, at: str) -> Row:
-    check_counts(dict(outcome.usage), f"the outcome of {outcome.recall_id}")
     return {
         "recall_id": outcome.recall_id,
         "at": at,

@@ -437,7 +437,7 @@ def _ping(spec: AgentSpec) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Inspect's traces and data out of the home folder, and its own warnings from the caller."""
+    """Keep Inspect's traces and data out of the home folder, and its warnings from the caller."""
     with tempfile.TemporaryDirectory(prefix="memcollab-inspect-", ignore_cleanup_errors=True) as d:
         wanted = {
             "XDG_DATA_HOME": d,
@@ -449,10 +449,10 @@ def _quiet() -> Iterator[None]:
         os.environ.update(wanted)
         try:
             with warnings.catch_warnings():
-                # It calls tenacity by a parameter that tenacity has renamed, and leaves streams to
-                # the garbage collector: nothing that the caller could do anything about.
+                # It calls tenacity by a parameter that tenacity has renamed, and leaves streams and
+                # connections to the garbage collector, which closes them here.
                 warnings.filterwarnings("ignore", "The 'initial' parameter", DeprecationWarning)
-                warnings.filterwarnings("ignore", "Unclosed <MemoryObject", ResourceWarning)
+                warnings.simplefilter("ignore", ResourceWarning)
                 yield
                 gc.collect()
         finally:

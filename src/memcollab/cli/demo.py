@@ -46,7 +46,7 @@ def demo(
             if as_json:
                 _as_json(memory, report, tasks)
             else:
-                _as_story(memory, report, tasks, live=writer is not None, kept=bank)
+                _as_story(memory, report, tasks, Path(scratch), live=writer is not None, kept=bank)
 
 
 def _examples() -> Path:
@@ -80,6 +80,7 @@ def _as_story(
     memory: MemCollab,
     report: LearnReport,
     tasks: list[dict[str, Any]],
+    scratch: Path,
     *,
     live: bool,
     kept: str | None,
@@ -101,6 +102,7 @@ def _as_story(
     show.constraints(memory.bank.constraints(limit=12), as_json=False)
     say("\n4  What was refused, and why", style="bold")
     show.refusals(memory.bank, limit=5)
+    _small_writer(scratch)
     say("\n5  Recall for tasks that no run has seen", style="bold")
     for task in tasks:
         say(f"\n» {task['task'][:300]}", style="cyan", markup=False)
@@ -110,3 +112,21 @@ def _as_story(
     say(last.guidance or "(nothing)", markup=False)
     if kept:
         say(f"\nThe bank is kept: memcollab bank list --bank {kept}", markup=False)
+
+
+def _small_writer(scratch: Path) -> None:
+    """A strong writer is seldom refused; a 1.5B model, asked about the same runs, often is."""
+    from memcollab.cli import show
+    from memcollab.collab import MemCollab
+
+    examples = _examples()
+    with MemCollab(scratch / "small.db") as memory:
+        report = memory.learn(
+            examples / "runs", writer=f"recorded:{examples / 'answers-small.jsonl'}"
+        )
+        show.console.print(
+            f"  Of {report.distilled} drafts that {report.writer} wrote about {report.asked} of "
+            f"the same contrasts, {report.distilled - report.accepted} were refused:",
+            markup=False,
+        )
+        show.refusals(memory.bank, limit=5)

@@ -80,16 +80,22 @@ class _Model:
 
     @cached_property
     def _places(self) -> Mapping[str, slice]:
+        """Where the subcategories of each category stand among the joined weights."""
         ends = np.cumsum([self.top.shape[1], *(v.weights.shape[1] for v in self.leaves.values())])
-        return {name: slice(*ends[n : n + 2]) for n, name in enumerate(self.leaves)}
+        return {name: slice(*ends[n : n + 2].tolist()) for n, name in enumerate(self.leaves)}
 
-    def scores(self, text: str, vector: Vectors) -> tuple[Reals, dict[str, Reals]]:
-        """Scores of the categories, and of the subcategories of each."""
+    def scores(self, text: str, vector: Vectors) -> Reals:
+        """Scores of the categories, and after them of all subcategories."""
         ids, values = self.features.weigh(terms(text))
         dense = self.features.place(vector)
-        total = values @ self._joined.take(ids, axis=0) + dense @ self._joined[-len(dense) :]
-        leaves = {name: total[place] for name, place in self._places.items()}
-        return total[: self.top.shape[1]], leaves
+        total: Reals = values @ self._joined.take(ids, axis=0)
+        total += dense @ self._joined[-len(dense) :]
+        return total
+
+    def likeliest(self, name: str, scores: Reals) -> int | None:
+        """Which subcategory of the category of that name has the best score; None without any."""
+        place = self._places.get(name)
+        return None if place is None else int(scores[place].argmax())
 
 
 @dataclass(frozen=True)
@@ -152,15 +158,15 @@ class Categoriser:
             return _certain(label)
         if vector is None:
             vector = self._embedder.embed([task.text])[0]
-        top, leaves = self._model.scores(task.text, vector)
+        scores = self._model.scores(task.text, vector)
         if label is not None:
-            return _certain(self._category(label.name, leaves))
-        chances = softmax(top)
+            return _certain(self._category(label.name, scores))
+        chances = softmax(scores[: len(self.taxonomy.names)])
         order = np.argsort(-chances, kind="stable")[:_GUESSES]
         decision = CategoryDecision(
             guesses=tuple(
                 CategoryGuess(
-                    category=self._category(self.taxonomy.names[number], leaves),
+                    category=self._category(self.taxonomy.names[number], scores),
                     probability=float(chances[number]),
                 )
                 for number in order
@@ -169,13 +175,14 @@ class Categoriser:
         )
         return self._asked(task, decision) if self._ask else decision
 
-    def _category(self, name: str, leaves: Mapping[str, Reals]) -> Category:
+    def _category(self, name: str, scores: Reals) -> Category:
         """The category of that name with its likeliest subcategory, if it has any."""
-        if name not in leaves:
+        likeliest = self._model.likeliest(name, scores)
+        if likeliest is None:
             return Category(name=name)
-        likeliest = int(np.argmax(leaves[name]))
-        part = self.taxonomy.topic(name).subcategory[likeliest]
-        return Category(name=name, subcategory=part.name)
+        return Category(
+            name=name, subcategory=self.taxonomy.topic(name).subcategory[likeliest].name
+        )
 
     def _asked(self, task: Task, decision: CategoryDecision) -> CategoryDecision:
         """The decision after a model was asked; as it was if it is sure, or if the answer names

@@ -67,11 +67,11 @@ class Features:
         """Ids and weights of the terms of one text; never empty."""
         counts = Counter(map(self.vocabulary.get, text))
         counts.pop(None, None)
-        counts = counts or Counter({0: 0})
-        ids = np.fromiter(counts, dtype=np.int64, count=len(counts))
-        weights = np.fromiter(counts.values(), dtype=np.float32, count=len(counts))
-        weights = np.where(weights > 0, 1 + np.log(np.maximum(weights, 1)), 0) * self.idf[ids]
-        return ids, weights / (np.sqrt(np.vecdot(weights, weights)) or 1)
+        if not counts:
+            return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
+        ids = np.array(list(counts), dtype=np.int64)
+        weights = (1 + np.log(np.array(list(counts.values()), dtype=np.float32))) * self.idf[ids]
+        return ids, weights / np.sqrt(np.vecdot(weights, weights))
 
     def place(self, vectors: Vectors) -> Reals:
         """Embeddings, centred and brought to length ``VECTOR_WEIGHT``."""
