@@ -104,7 +104,7 @@ def test_the_nearest_comes_first_with_its_parts_and_reason() -> None:
     assert "learned from 2 tasks" in first.reason
     assert "0.90 likely by classifier" in first.reason
     assert found.abstained is None
-    assert set(found.timings) == {"partitions", "search", "explain"}
+    assert set(found.timings) == {"partitions", "search"}
 
 
 def test_weights_sum_to_one() -> None:

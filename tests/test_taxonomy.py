@@ -162,6 +162,12 @@ def test_labels_that_mean_nothing(taxonomy: Taxonomy, label: str) -> None:
         taxonomy.resolve(label)
 
 
+def test_labels_that_mean_nothing_are_counted(taxonomy: Taxonomy) -> None:
+    """So that a report can name them."""
+    labels = ["Algebra", "my_eval", Category(name="my_eval"), "other/thing", "astrology"]
+    assert taxonomy.unknown(labels) == {"my_eval": 2, "astrology": 1}
+
+
 def test_own_file_replaces_the_built_in(small: Taxonomy) -> None:
     """A user's categories stand alone, and file by their own words."""
     assert small.names == ("gardening", "cooking")
@@ -276,12 +282,12 @@ def taught(taxonomy: Taxonomy) -> Categoriser:
 
 
 def test_labelled_tasks_teach(taught: Categoriser, seeds: Categoriser) -> None:
-    """What the bank's labels say overrules what words seem to say; the method tells which it was;
-    unknown labels are counted."""
+    """What the bank's labels say overrules what words seem to say, and the method tells; labels
+    that mean nothing are not learned from."""
     task = Task(text="The relay of my flux capacitor stalls. What now?")
     assert seeds.decide(task).top.name != "geometry"
     assert (taught.decide(task).top.name, taught.decide(task).method) == ("geometry", "classifier")
-    assert (taught.tasks, dict(taught.unknown)) == (4, {"astrology": 1})
+    assert taught.tasks == 4
 
 
 def test_order_and_repetition_do_not_matter(taxonomy: Taxonomy, taught: Categoriser) -> None:

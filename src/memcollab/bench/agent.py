@@ -37,7 +37,7 @@ from memcollab.errors import ModelError
 
 HARNESS = "python-turns"
 # Raised when the same messages would go another way, so that a collection does not mix the two.
-HARNESS_VERSION = 2
+HARNESS_VERSION = 3
 OUTPUT_CHARACTERS = 1000
 
 # Chosen by trials with 0.5B and 1.5B models (design/sandbox.md has them): an example that ends with
@@ -122,8 +122,8 @@ HARNESS_DIGEST = hashlib.sha256("\0".join([str(HARNESS_VERSION), *_PROMPTS]).enc
 @dataclass(frozen=True)
 class Ending:
     """How a run ended: ``answer`` is the final answer, or the source of the function for a code
-    task; ``how`` is ``answered``, ``out of turns`` or ``out of context``; ``programs`` counts the
-    messages that held code."""
+    task; ``how`` is ``answered``, ``out of turns`` or ``out of context``; ``programs`` counts those
+    that were run."""
 
     answer: str | None
     how: str
@@ -133,17 +133,19 @@ class Ending:
 
 @dataclass(frozen=True)
 class _Progress:
-    """What the loop remembers from one turn to the next: the messages, the last program, and what
-    that printed if it ended well."""
+    """What the loop remembers from one turn to the next: the messages, the last program, whether it
+    ended well and what it printed then."""
 
     texts: tuple[str, ...] = ()
     code: str | None = None
+    worked: bool = False
     output: str = ""
     programs: int = 0
 
     def ran(self, code: str, ran: Ran) -> _Progress:
-        output = ran.stdout if ran.code == 0 else ""
-        return replace(self, code=code, output=output, programs=self.programs + 1)
+        worked = ran.code == 0
+        output = ran.stdout if worked else ""
+        return replace(self, code=code, worked=worked, output=output, programs=self.programs + 1)
 
     def end(self, answer: str | None, how: str) -> Ending:
         return Ending(answer, how, len(self.texts), self.programs)
@@ -289,7 +291,7 @@ def _told(said: str, task: _Asked, so_far: _Progress, *, cut: bool, last: bool) 
 def _request(task: _Asked, so_far: _Progress) -> str:
     if task.function is not None:
         return _ASK_FUNCTION.format(function=task.function)
-    return _ASK_PROGRAM if task.acts and so_far.code is None else _ASK_ANSWER
+    return _ASK_PROGRAM if task.acts and not so_far.worked else _ASK_ANSWER
 
 
 async def _execute(code: str) -> Ran:

@@ -112,8 +112,8 @@ class Categoriser:
     """Files tasks. A value once built: equal labelled tasks, in any order, decide equally.
 
     Args:
-        labelled: text and category of tasks; labels that the taxonomy does not know are counted
-            in ``unknown`` and not learned from.
+        labelled: text and category of tasks; labels that the taxonomy does not know are not
+            learned from (``Taxonomy.unknown`` counts them).
         ask: a language model as a function from prompt to answer, asked only when unsure. What it
             raises is not caught.
     """
@@ -127,9 +127,6 @@ class Categoriser:
         ask: Callable[[str], str] | None = None,
     ) -> None:
         known = _known(taxonomy, labelled)
-        self.unknown: Mapping[str, int] = Counter(
-            str(label) for _, label in labelled if taxonomy.find(label) is None
-        )
         self._set_up(taxonomy, embedder, ask)
         self.key = self.key_of(taxonomy, embedder, labelled)
         self.tasks = len(known)
@@ -259,7 +256,6 @@ class Categoriser:
         """
         self = cls.__new__(cls)
         self._set_up(taxonomy, embedder, ask)
-        self.unknown = {}
         try:
             with np.load(BytesIO(content), allow_pickle=False) as arrays:
                 self._restore(arrays)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -119,6 +120,10 @@ class Taxonomy:
         if found is None or not subcategory:
             return found
         return self._by_label.get(f"{found.name}/{_slug(subcategory)}", found)
+
+    def unknown(self, labels: Iterable[str | Category]) -> dict[str, int]:
+        """How often each label comes that means no category here."""
+        return dict(Counter(str(label) for label in labels if self.find(label) is None))
 
     def resolve(self, label: str | Category) -> Category:
         """``find``, for a label that somebody typed.
