@@ -38,16 +38,25 @@ def collect(
     """Let several models attempt the same tasks; the logs are what learn reads."""
     from memcollab.bench.collect import collect as run
     from memcollab.cli import show
+    from memcollab.errors import ModelError
 
-    report = run(
-        tasks,
-        agent,
-        log_dir,
-        sandbox=sandbox,
-        turns=turns,
-        max_tokens=max_tokens,
-        parallel=parallel,
-        limit=limit,
-        seed=seed,
-    )
-    show.value(report, as_json=as_json)
+    with show.progress(quiet=as_json) as tick:
+        report = run(
+            tasks,
+            agent,
+            log_dir,
+            sandbox=sandbox,
+            turns=turns,
+            max_tokens=max_tokens,
+            parallel=parallel,
+            limit=limit,
+            seed=seed,
+            progress=tick and (lambda done: tick(done.model, done.done, done.total)),
+        )
+    show.collected(report, as_json=as_json)
+    if not report.complete:
+        first = next((each.first_error for each in report.agents if each.first_error), "")
+        raise ModelError(
+            f"some attempts have no verdict: {first!r}. Next: the same command again; what was "
+            "finished is not repeated"
+        )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import BaseModel
@@ -21,6 +21,9 @@ from rich.table import Table
 from memcollab.bank import Bank, Imported, Verification
 from memcollab.errors import UsageError
 from memcollab.records import Constraint, LearnReport, Recall
+
+if TYPE_CHECKING:
+    from memcollab.bench.collect import CollectReport
 
 console = Console(highlight=False)
 
@@ -203,6 +206,26 @@ def verification(found: Verification, *, as_json: bool) -> None:
         console.print(str(problem), style="red", markup=False)
     if found.ok:
         console.print("every stored thing matches its id")
+
+
+def collected(report: CollectReport, *, as_json: bool) -> None:
+    if as_json:
+        emit(report)
+        return
+    for agent in report.agents:
+        facts(
+            agent.model,
+            [
+                ("tasks", agent.tasks),
+                ("in the logs already", agent.known or None),
+                ("solved now", agent.solved),
+                ("not solved", agent.failed),
+                ("errors", agent.errors or None),
+                ("not attempted", agent.unattempted or None),
+                ("seconds", agent.usage.seconds),
+            ],
+        )
+    console.print(f"Next: memcollab learn {report.log_dir} --writer MODEL", markup=False)
 
 
 def imported(found: Imported, *, as_json: bool) -> None:
