@@ -6,6 +6,7 @@ import anyio
 import pytest
 from inspect_ai.util import OutputLimitExceededError, SandboxUserUnsupportedError
 
+from memcollab.bench.confine import WORK
 from memcollab.bench.sandbox import PROGRAM, Bubblewrap, Confined, Unconfined, python_command
 from memcollab.errors import SandboxError
 
@@ -34,11 +35,11 @@ def test_files_are_written_read_and_kept_between_calls(box: Confined) -> None:
 
     async def go() -> None:
         await box.write_file("data/a.txt", "text\r\n")
-        await box.write_file("/work/b.bin", b"\xff\x00")
+        await box.write_file(f"{WORK}/b.bin", b"\xff\x00")
         result = await box.exec(["sh", "-c", "cat data/a.txt; echo made > made.txt"])
         assert (result.success, result.stdout) == (True, "text\r\n")
         assert await box.read_file("made.txt") == "made\n"
-        assert await box.read_file("/work/data/a.txt") == "text\r\n"
+        assert await box.read_file(f"{WORK}/data/a.txt") == "text\r\n"
         assert await box.read_file("b.bin", text=False) == b"\xff\x00"
 
     anyio.run(go)

@@ -96,7 +96,7 @@ class Bank:
         try:
             with sqlite.explained(path):
                 migrations.prepare(bank._reader, bank._writer, path, may_write=not read_only)
-        except BaseException:
+        except BaseException:  # whatever it was, an interrupt too: no file stays held
             bank.close()
             raise
         return bank
