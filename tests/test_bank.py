@@ -25,28 +25,26 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from memcollab.bank import (
-    Bank,
-    Imported,
-    Merge,
-    Pending,
-    Screened,
-    StoredAnswer,
-    migrations,
-    sqlite,
+from tests.contracts.bank_world import (
+    MATHS,
+    answer_to,
+    by_first_word,
+    contrast_of,
+    exported,
+    pair,
+    recall_of,
+    screened,
 )
+
+from memcollab.bank import Bank, Imported, Merge, Pending, Screened, migrations, sqlite
 from memcollab.errors import BankCorrupt, BankError, BankVersionError, NotFound
 from memcollab.records import (
     Agent,
     Category,
-    CategoryDecision,
-    CategoryGuess,
     Constraint,
     Contrast,
     Draft,
     Outcome,
-    Recall,
     Refusal,
     Step,
     Task,
@@ -56,7 +54,7 @@ from memcollab.records import (
     Verdict,
 )
 
-MATHS = Category(name="mathematics", subcategory="counting")
+HERE = Path(__file__).parent
 LIFE = 120  # seconds that a process of a test may live
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
@@ -64,98 +62,30 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 # ---- a small world to learn
 
 
-def runs_of(number: int) -> tuple[Trajectory, Trajectory]:
-    """The right and the wrong run of task ``number``."""
-    text = f"In how many ways can {number} guests sit around a table?"
-
-    def run(model: str, solved: bool) -> Trajectory:
-        return Trajectory(
-            task=Task(text=text, category=MATHS),
-            agent=Agent(model=model, harness="table"),
-            steps=(Step(role="user", content=text), Step(role="assistant", content=model)),
-            verdict=Verdict(solved=solved),
-            origin=f"runs.jsonl:{number}",
-        )
-
-    return run("gpt-4", True), run("qwen2.5-7b", False)
-
-
-def contrast_of(number: int) -> Contrast:
-    right, wrong = runs_of(number)
-    return Contrast(task_id=right.task.id, kind="discordant", preferred=right.id, other=wrong.id)
-
-
-def answer_to(contrast: Contrast, *, seconds: float = 1.0) -> StoredAnswer:
-    return StoredAnswer(
-        request_id=f"request-{contrast.id}",
-        contrast_id=contrast.id,
-        writer="gpt-5",
-        prompt_hash="prompt-1",
-        tier="json",
-        text=f"an answer about {contrast.id}",
-        usage=Usage(output_tokens=5, seconds=seconds),
-    )
-
-
 def drafts_of(contrast: Contrast, number: int) -> list[Screened]:
     """Two accepted drafts, of which one is near to those of other tasks, and a refused one."""
-
-    def draft(words: str, refusal: Refusal | None = None) -> Screened:
-        return Screened(
-            draft=Draft(contrast_id=contrast.id, when=words, enforce="this", avoid="that"),
-            category=MATHS,
-            refusal=refusal,
-            writer="gpt-5",
-            prompt_hash="prompt-1",
-            recipe="default",
-        )
-
     return [
-        draft(f"group{number % 7} seats are in a ring"),
-        draft(f"only{number} one seat is taken"),
-        draft(f"there are {number} guests", Refusal(reason="specifics", detail=str(number))),
+        screened(contrast, f"group{number % 7} seats are in a ring"),
+        screened(contrast, f"only{number} one seat is taken"),
+        screened(contrast, f"there are {number} guests", refusal="specifics"),
     ]
 
 
-def by_first_word(pending: Sequence[Pending], existing: Sequence[Constraint]) -> Merge:
-    """A plan: drafts with the same first word are one constraint; its neighbours conflict."""
-    places = {constraint.when.split()[0]: constraint for constraint in existing}
-    assigned = {}
-    for entry in pending:
-        draft = entry.draft
-        founded = Constraint(
-            when=draft.when, enforce=draft.enforce, avoid=draft.avoid, category=entry.category
-        )
-        assigned[draft.id] = places.setdefault(draft.when.split()[0], founded)
+def in_conflict(pending: Sequence[Pending], existing: Sequence[Constraint]) -> Merge:
+    """The plan ``by_first_word``, in which neighbours contradict each other."""
+    assigned = by_first_word(pending, existing).assigned
     ids = sorted({constraint.id for constraint in assigned.values()})
     return Merge(assigned, list(pairwise(ids[:4])))
 
 
 def learn(bank: Bank, numbers: Sequence[int], *, seconds: float = 1.0) -> None:
     """Every step of a learn, each as resumable as the real one."""
-    bank.add_trajectories(run for number in numbers for run in runs_of(number))
+    bank.add_trajectories(run for number in numbers for run in pair(number))
     contrasts = [contrast_of(number) for number in numbers]
     bank.save_contrasts(contrasts)
     for number, contrast in zip(numbers, contrasts, strict=True):
         bank.save_answer(answer_to(contrast, seconds=seconds), drafts_of(contrast, number))
-    bank.merge(by_first_word)
-
-
-def recall_of(number: int) -> Recall:
-    guess = CategoryGuess(category=MATHS, probability=0.9)
-    return Recall(
-        id=f"recall-{number:020x}",
-        task=Task(text="a new task"),
-        agent=Agent(model="smollm2-135m"),
-        decision=CategoryDecision(guesses=(guess,), method="classifier"),
-        abstained="nothing is near",
-    )
-
-
-def exported(bank: Bank, *, runs: bool = True) -> bytes:
-    stream = io.BytesIO()
-    bank.export(stream, runs=runs)
-    return stream.getvalue()
+    bank.merge(in_conflict)
 
 
 def imported(bank: Bank, content: bytes, **options: Any) -> Imported:
@@ -316,7 +246,7 @@ def test_threads_share_a_bank(path: Path) -> None:
         def work(first: int) -> None:
             try:
                 for number in range(first, first + 5):
-                    bank.add_trajectories(runs_of(number))
+                    bank.add_trajectories(pair(number))
                     list(bank.summaries())
             except Exception as error:  # noqa: BLE001 - an error in a thread is what is tested for
                 errors.append(error)
@@ -375,7 +305,7 @@ def test_verifying_counts_what_it_looked_at(learned: Bank) -> None:
 
 def test_a_tampered_run_is_not_given_out(learned: Bank) -> None:
     """Reading one run checks its content against its id."""
-    run = runs_of(1)[0]
+    run = pair(1)[0]
     with closing(sqlite3.connect(learned.path, isolation_level=None)) as other:
         other.execute("UPDATE trajectories SET model = 'another'")
     with pytest.raises(BankCorrupt, match="memcollab bank verify"):
@@ -473,7 +403,7 @@ def test_an_export_tells_nothing_of_when_it_was_learned(path: Path, tmp_path: Pa
     with Bank.open(path) as one, Bank.open(tmp_path / "other.db") as other:
         learn(one, range(6), seconds=1.0)
         for number in reversed(range(6)):
-            other.add_trajectories(runs_of(number))
+            other.add_trajectories(pair(number))
         learn(other, range(6), seconds=99.0)
         learn(other, range(6), seconds=0.0)
         assert exported(one) == exported(other)
@@ -496,7 +426,7 @@ def test_a_light_share_holds_no_words_of_any_run(learned: Bank) -> None:
         assert exported(other, runs=False) == light
         assert exported(other) != light
         with pytest.raises(NotFound, match="came by a light share"):
-            other.trajectory(runs_of(1)[0].id)
+            other.trajectory(pair(1)[0].id)
 
 
 def test_a_light_share_is_completed_by_the_runs(learned: Bank) -> None:
@@ -504,12 +434,12 @@ def test_a_light_share_is_completed_by_the_runs(learned: Bank) -> None:
     light, whole = exported(learned, runs=False), exported(learned)
     for complete in (
         lambda bank: imported(bank, whole),
-        lambda bank: bank.add_trajectories(run for n in range(9) for run in runs_of(n)),
+        lambda bank: bank.add_trajectories(run for n in range(9) for run in pair(n)),
     ):
         with Bank.open(":memory:") as other:
             imported(other, light)
             complete(other)
-            assert other.trajectory(runs_of(1)[0].id) == runs_of(1)[0]
+            assert other.trajectory(pair(1)[0].id) == pair(1)[0]
             assert other.verify().light == 0
             imported(other, whole)
             assert exported(other) == whole
@@ -753,7 +683,7 @@ def test_any_words_survive_merging_and_exchange(
         draft=draft, category=MATHS, harness=harness, writer="w", prompt_hash="p", recipe="r"
     )
     with Bank.open(":memory:") as one, Bank.open(":memory:") as other:
-        one.add_trajectories(runs_of(1))
+        one.add_trajectories(pair(1))
         one.save_contrasts([contrast])
         one.save_answer(answer_to(contrast), [entry])
         one.merge(lambda pending, _existing: Merge({pending[0].draft.id: wanted}))
@@ -797,8 +727,8 @@ def test_a_learn_killed_anywhere_ends_in_the_same_bank(path: Path, kind: str) ->
 
 
 def _process(*arguments: object) -> dict[str, int]:
-    command = [sys.executable, __file__, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, timeout=LIFE, check=False)
+    command = [sys.executable, "-m", "tests.test_bank", *map(str, arguments)]
+    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, timeout=LIFE, check=False)
     assert done.returncode == 0, done.stderr.decode()
     found: dict[str, int] = json.loads(done.stdout)
     return found

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from memcollab.bank import Bank
+from memcollab.bench.scripted import Answer as ServerAnswer
+from memcollab.bench.scripted import Messages, ScriptedServer
 from memcollab.collab import MemCollab
 from memcollab.errors import BankError, ModelUnavailable, NotFound, UsageError
 from memcollab.models import Answer, Prompt, ScriptedModel
@@ -98,6 +107,60 @@ def test_learning_again_is_free_and_changes_nothing(tmp_path: Path) -> None:
     assert (second.asked, second.usage.tokens, second.known) == (0, None, 27)
     assert (second.accepted, second.constraints) == (first.accepted, first.constraints)
     assert second.why_nothing is None
+
+
+class KeepAlive(ScriptedServer):
+    """A server that leaves connections open for the next request, as servers of models do."""
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        handler = super()._handler()
+        handler.protocol_version = "HTTP/1.1"
+        return handler
+
+
+def said(messages: Messages) -> str:
+    system, user = (str(message["content"]) for message in messages)
+    return lesson(Prompt("", system, user))
+
+
+class Interruption(Exception):
+    """Something other than the writer that ends a learn."""
+
+
+@pytest.mark.parametrize("ends", ["by itself", "by the writer", "by something else"])
+def test_a_learn_leaves_no_connection_to_its_writer_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """However a learn ends, with requests on their way too, nothing is left for the collector to
+    complain about; what had been answered is stored."""
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+
+    def script(messages: Messages) -> str | ServerAnswer:
+        if ends == "by itself" or len(server.requests) < 6:
+            return said(messages)
+        if ends == "by the writer" and len(server.requests) == 6:
+            return ServerAnswer("the key is no longer valid", status=401)
+        time.sleep(0.3)  # on its way while the learn ends
+        return said(messages)
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        if ends == "by something else" and stage == "asking the writer" and done == 5:
+            raise Interruption
+
+    with KeepAlive(script) as server, MemCollab(tmp_path / "team.db") as memory:
+        learn = partial(memory.learn, write_runs(tmp_path), progress=progress)
+        if ends == "by itself":
+            learn(writer="openai:scribe", writer_url=server.url)
+        else:
+            with pytest.raises((ModelUnavailable, Interruption)):
+                learn(writer="openai:scribe", writer_url=server.url)
+        answers = memory.bank.answers()
+    gc.collect()
+
+    assert complaints == []
+    assert 0 < len(answers) <= 18
+    assert (len(answers) == 18) is (ends == "by itself")
 
 
 @pytest.mark.parametrize("answers", [1, 7, 17])
@@ -210,6 +273,21 @@ def test_refused_drafts_are_kept_and_counted(tmp_path: Path) -> None:
     assert "were refused" in (report.why_nothing or "")
 
 
+def test_names_of_models_that_came_last_are_refused_too(tmp_path: Path) -> None:
+    """A memory that has learned before knows the models of the runs it learns from now."""
+    entry = {"when": "a rook-9b is asked", "enforce": "asking it twice", "avoid": "believing it"}
+    gossip = ScriptedModel(lambda _: json.dumps({**entry, "scope": "reasoning"}))
+    with MemCollab(tmp_path / "team.db") as memory:
+        memory.learn(write_runs(tmp_path), writer=WRITER)
+        late = [
+            one_run("Count the apples", model, solved=model == "rook-9b")
+            for model in ("rook-9b", "crow-7b")
+        ]
+        report = memory.learn(write_runs(tmp_path, late), writer=gossip)
+
+    assert report.refused == {"model-name": 1}
+
+
 def test_guidance_in_a_run_is_cut_out_before_learning(tmp_path: Path) -> None:
     """Memory never re-learns itself: a run that was guided is stored without the guidance."""
     with MemCollab(tmp_path / "team.db") as memory:
@@ -254,6 +332,38 @@ def test_a_recall_is_stored_and_its_outcome_belongs_to_it(tmp_path: Path) -> Non
     assert judged.outcome.solved is True
     with MemCollab(tmp_path / "team.db") as memory, pytest.raises(NotFound):
         memory.record_outcome("recall-nobody", solved=True)
+
+
+def test_a_recall_that_is_not_stored_writes_nothing(tmp_path: Path) -> None:
+    """With store=False not one transaction reaches the file, and the answer is the same; a recall
+    that is stored then keeps what the others derived."""
+    with MemCollab(tmp_path / "team.db") as memory:
+        memory.learn(write_runs(tmp_path), writer=WRITER)
+        memory.bank.reindex()
+    with (
+        MemCollab(tmp_path / "team.db") as memory,
+        closing(sqlite3.connect(tmp_path / "team.db")) as other,
+    ):
+        before = written(other)
+        first = memory.recall("Sort the coins by weight", agent="wren-1b", store=False)
+        again = memory.recall("Sort the coins by weight", agent="wren-1b", store=False)
+        untouched = written(other)
+        stored = memory.recall("Sort the coins by weight", agent="wren-1b")
+        vectors = other.execute("SELECT count(*) FROM vectors").fetchone()
+        with pytest.raises(NotFound):
+            memory.record_outcome(first, solved=True)
+        memory.record_outcome(stored, solved=True)
+
+    assert untouched == before
+    assert first.entries
+    assert first.entries == again.entries == stored.entries
+    assert vectors > (0,)
+
+
+def written(connection: sqlite3.Connection) -> int:
+    """A number that changes with every transaction of another connection."""
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
 
 
 def test_a_task_never_recalls_what_only_it_taught(tmp_path: Path) -> None:

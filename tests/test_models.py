@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
+import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import ClassVar
@@ -14,7 +16,15 @@ from typing import ClassVar
 import pytest
 
 from memcollab.errors import ModelError, ModelUnavailable, UsageError
-from memcollab.models import LiveModel, Prompt, RecordedModel, model_named, on_loopback
+from memcollab.models import (
+    LiveModel,
+    Prompt,
+    RecordedModel,
+    ScriptedModel,
+    in_use,
+    model_named,
+    on_loopback,
+)
 
 PROMPT = Prompt("request-1", "Be brief.", "Say yes.")
 
@@ -93,13 +103,17 @@ def test_a_request_nobody_recorded_is_an_error_of_its_own(tmp_path: Path) -> Non
 
 
 class Server(BaseHTTPRequestHandler):
-    """A chat server that answers what its class says, and keeps what it was asked."""
+    """A chat server that answers what its class says, and keeps what it was asked and over how many
+    connections; like any server of models it leaves them open for the next request."""
 
+    protocol_version = "HTTP/1.1"
     status = 200
     asked: ClassVar[list[dict[str, object]]] = []
+    connections: ClassVar[set[object]] = set()
 
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
+        type(self).connections.add(self.client_address)
         type(self).asked.append(json.loads(self.rfile.read(length)))
         sent = {**body("yes", "served"), "id": "1", "object": "chat.completion", "created": 1}
         sent["choices"] = [
@@ -122,8 +136,8 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, type[Server]]]:
-    handler = type("Handler", (Server,), {"asked": []})
-    with HTTPServer(("127.0.0.1", 0), handler) as http:
+    handler = type("Handler", (Server,), {"asked": [], "connections": set()})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         thread = Thread(target=http.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{http.server_port}/v1", handler
@@ -171,6 +185,44 @@ def test_no_server_makes_the_model_unavailable() -> None:
     """A closed port is said as such, with the next command."""
     with pytest.raises(ModelUnavailable, match="memcollab doctor"):
         asyncio.run(LiveModel("openai:m", url="http://127.0.0.1:9/v1").ask(PROMPT))
+
+
+def test_a_model_asked_once_or_often_leaves_no_connection_open(
+    server: tuple[str, type[Server]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block shares its connection and closes it; a request outside one closes its own. A model
+    can be asked from one event loop after another."""
+    url, handler = server
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+
+    async def often(model: LiveModel) -> None:
+        async with model:
+            for _ in range(3):
+                await model.ask(PROMPT)
+
+    def use(model: LiveModel) -> None:
+        asyncio.run(model.ask(PROMPT))
+        asyncio.run(often(model))
+        asyncio.run(model.ask(PROMPT))
+
+    use(LiveModel("openai:m", url=url))
+    gc.collect()
+
+    assert len(handler.asked) == 5
+    assert len(handler.connections) == 3
+    assert complaints == []
+
+
+def test_a_model_with_nothing_to_close_is_used_as_it_is() -> None:
+    """Whatever has a name and answers is a model; it need not be a context manager."""
+    model = ScriptedModel(lambda prompt: prompt.user)
+
+    async def ask() -> str:
+        async with in_use(model):
+            return (await model.ask(PROMPT)).text
+
+    assert asyncio.run(ask()) == PROMPT.user
 
 
 def test_another_machine_needs_a_key() -> None:

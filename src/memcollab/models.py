@@ -1,9 +1,10 @@
-"""Language models by name: one method, ``ask``; four of them.
+"""Language models by name: one method, ``ask``.
 
 * ``LiveModel``      any model that pydantic-ai knows, or any OpenAI-compatible server by URL.
 * ``RecordedModel``  answers recorded earlier: a batch's response file, the tests and the demo.
 * ``ScriptedModel``  a function in place of a model; the public double for tests.
 * ``model_named``    name → model, the only place where names are read.
+* ``in_use``         holds what a model keeps open while it is asked many times.
 
 A model answers text. Its structure is the asker's business (``distill.read_answer``), because
 small models break JSON and an SDK that parses it first would turn ``\\times`` into a tab.
@@ -16,9 +17,11 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 import orjson
@@ -87,8 +90,9 @@ class RecordedModel:
     """Answers recorded earlier, by request id: the response file of an OpenAI batch (JSONL).
 
     A line is ``{"custom_id", "response": {"status_code", "body": {"model", "choices", "usage"}}}``,
-    or, for answers made by any other means, ``{"custom_id", "content", "model"}``. Lines that
-    cannot be used are kept in ``rejected`` with their number and reason.
+    or, for answers made by any other means, ``{"custom_id", "content", "model"}``, with ``usage``
+    where it was counted. Lines that cannot be used are kept in ``rejected`` with their number and
+    reason.
 
     Raises:
         UsageError: the file cannot be read, or holds no usable answer.
@@ -146,9 +150,9 @@ class RecordedModel:
 
 def _batch_line(line: Mapping[str, Any]) -> tuple[str, Answer]:
     """One response line → (request id, answer); raises what indexing raises when it is not one."""
-    usage: Mapping[str, Any] = {}
     if "content" in line:
         text, model = line["content"], line.get("model", "recorded")
+        usage: Mapping[str, Any] = line.get("usage") or {}
     else:
         response = line["response"]
         if response.get("status_code", 200) != 200:
@@ -169,8 +173,17 @@ def _batch_line(line: Mapping[str, Any]) -> tuple[str, Answer]:
     )
 
 
+def in_use(model: LanguageModel) -> AbstractAsyncContextManager[object]:
+    """For a block in which ``model`` is asked many times: a model that is an async context manager
+    is entered, and closes at the end what it keeps open; any other is left as it is."""
+    return model if isinstance(model, AbstractAsyncContextManager) else nullcontext()
+
+
 class LiveModel:
     """A model behind a server, through pydantic-ai.
+
+    Connections are shared by all that is asked within ``async with model:`` and closed at its end;
+    what is asked outside such a block closes its own.
 
     Args:
         name: ``provider:model`` as pydantic-ai names it (``openai:gpt-5-mini``).
@@ -212,18 +225,31 @@ class LiveModel:
                 "--writer openai:NAME --writer-url http://127.0.0.1:8080/v1"
             ) from error
 
+    async def __aenter__(self) -> Self:
+        await self._model.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._model.__aexit__(kind, error, trace)
+
     async def ask(self, prompt: Prompt) -> Answer:
         """Ask the server; errors as in ``LanguageModel.ask``."""
         from pydantic_ai import exceptions as failed
         from pydantic_ai.direct import model_request
 
         try:
-            response = await model_request(
-                self._model,
-                _messages(prompt),
-                model_settings={"temperature": 0.0, "max_tokens": self._max_tokens},
-                model_request_parameters=_parameters(prompt),
-            )
+            async with self:
+                response = await model_request(
+                    self._model,
+                    _messages(prompt),
+                    model_settings={"temperature": 0.0, "max_tokens": self._max_tokens},
+                    model_request_parameters=_parameters(prompt),
+                )
         except (
             failed.ModelAuthenticationError,
             failed.ModelConnectionError,

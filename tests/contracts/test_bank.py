@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from memcollab.bank import Bank, Merge, Pending, Screened, StoredAnswer
-from memcollab.errors import BankError, NotFound, UsageError
-from memcollab.records import (
-    Agent,
-    Category,
-    CategoryDecision,
-    CategoryGuess,
-    Constraint,
-    Contrast,
-    Draft,
-    Outcome,
-    Recall,
-    RecallEntry,
-    Refusal,
-    Step,
-    Support,
-    Task,
-    ToolCall,
-    Trajectory,
-    Usage,
-    Verdict,
+from tests.contracts.bank_world import (
+    MATHS,
+    answer_to,
+    by_first_word,
+    contrast_of,
+    exported,
+    pair,
+    recall_of,
+    run,
+    screened,
 )
 
-MATHS = Category(name="mathematics", subcategory="counting")
+from memcollab.bank import Bank, Merge, Pending, Screened
+from memcollab.errors import BankError, NotFound, UsageError
+from memcollab.records import Category, Constraint, Contrast, Outcome, Support, Task, Usage
 
 
 @pytest.fixture(params=["path", "url", "memory"])
@@ -47,65 +36,6 @@ def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bank]:
         yield opened
 
 
-def run(
-    number: int, model: str, solved: bool | None, *, usage: Usage | None = None, attempt: str = "1"
-) -> Trajectory:
-    """A run of ``model`` on task ``number``."""
-    text = f"In how many ways can {number} guests sit around a table?"
-    call = ToolCall(name="python", arguments='{"code": "1"}', id="call-1")
-    return Trajectory(
-        task=Task(text=text, category=MATHS if number % 2 else None),
-        agent=Agent(model=model, harness="table"),
-        steps=(
-            Step(role="user", content=text),
-            Step(role="assistant", content=f"{model} thinks", tool_calls=(call,)),
-            Step(role="tool", content="1", tool_call_id="call-1"),
-            Step(role="assistant", content=f"{model} says {number}"),
-        ),
-        verdict=Verdict(solved=solved, score=None if solved is None else float(solved)),
-        usage=usage or Usage(input_tokens=100, seconds=1.5),
-        run=attempt,
-        shown=("c-00000000000000000000",),
-        origin=f"runs.jsonl:{number}",
-    )
-
-
-def pair(number: int) -> tuple[Trajectory, Trajectory]:
-    return run(number, "gpt-4", True), run(number, "qwen2.5-7b", False)
-
-
-def contrast_of(preferred: Trajectory, other: Trajectory) -> Contrast:
-    return Contrast(
-        task_id=preferred.task.id, kind="discordant", preferred=preferred.id, other=other.id
-    )
-
-
-def screened(contrast: Contrast, words: str, refusal: str | None = None) -> Screened:
-    return Screened(
-        draft=Draft(contrast_id=contrast.id, when=words, enforce="this", avoid="that"),
-        category=MATHS,
-        harness="table",
-        refusal=Refusal(reason=refusal, detail="7") if refusal else None,
-        writer="gpt-5",
-        prompt_hash="prompt-1",
-        recipe="default",
-    )
-
-
-def answer_to(
-    contrast: Contrast, *, request: str = "", writer: str = "gpt-5", text: str = "…"
-) -> StoredAnswer:
-    return StoredAnswer(
-        request_id=request or f"request-{contrast.id}",
-        contrast_id=contrast.id,
-        writer=writer,
-        prompt_hash="prompt-1",
-        tier="json",
-        text=text,
-        usage=Usage(output_tokens=10, cost_usd=0.5),
-    )
-
-
 def save_drafts(bank: Bank, drafts: Iterable[Screened]) -> None:
     """Store drafts, each with an answer to its contrast."""
     for entry in drafts:
@@ -113,46 +43,15 @@ def save_drafts(bank: Bank, drafts: Iterable[Screened]) -> None:
         bank.save_answer(answer_to(contrast), [entry])
 
 
-def one_each(pending: Sequence[Pending], existing: Sequence[Constraint]) -> Merge:
-    """A plan: drafts with the same first word are one constraint, founded by the first of them."""
-    places = {constraint.when.split()[0]: constraint for constraint in existing}
-    assigned = {}
-    for entry in pending:
-        draft = entry.draft
-        founded = Constraint(
-            when=draft.when, enforce=draft.enforce, avoid=draft.avoid, category=entry.category
-        )
-        assigned[draft.id] = places.setdefault(draft.when.split()[0], founded)
-    return Merge(assigned)
-
-
 def learn(bank: Bank, numbers: Sequence[int], words: str = "seats are in a ring") -> list[Contrast]:
     """Learn from one pair of runs per number; every draft says ``words`` and its number."""
-    pairs = [pair(number) for number in numbers]
-    bank.add_trajectories(one for both in pairs for one in both)
-    contrasts = [contrast_of(*both) for both in pairs]
+    bank.add_trajectories(one for number in numbers for one in pair(number))
+    contrasts = [contrast_of(number) for number in numbers]
     bank.save_contrasts(contrasts)
     for contrast, number in zip(contrasts, numbers, strict=True):
         bank.save_answer(answer_to(contrast), [screened(contrast, f"{words} {number}")])
-    bank.merge(one_each)
+    bank.merge(by_first_word)
     return contrasts
-
-
-def recall_of(bank: Bank, number: int = 1) -> Recall:
-    entries = tuple(
-        RecallEntry(constraint=constraint, score=0.5, parts={"anchor": 0.5}, reason="alike")
-        for constraint in bank.constraints(limit=2)
-    )
-    guess = CategoryGuess(category=MATHS, probability=0.9)
-    return Recall(
-        id=f"recall-{number:020x}",
-        task=Task(text="a new task"),
-        agent=Agent(model="smollm2-135m"),
-        decision=CategoryDecision(guesses=(guess,), method="classifier"),
-        entries=entries,
-        guidance="\n".join(entry.constraint.text for entry in entries),
-        timings={"embed": 0.2},
-    )
 
 
 # ---- tasks and runs
@@ -208,7 +107,7 @@ def test_a_bank_can_be_written_while_it_is_being_read(bank: Bank) -> None:
 
 def test_a_task_takes_a_label_once(bank: Bank) -> None:
     """A task without a category takes the first one that comes, and keeps it."""
-    bank.add_trajectories([run(2, "gpt-4", True)])
+    bank.add_trajectories([run(2, "gpt-4", True, category=None)])
     (task,) = bank.tasks()
     assert list(bank.tasks(labelled=True)) == []
     assert bank.add_labelled_tasks([task.model_copy(update={"category": MATHS})]) == (0, 1)
@@ -220,7 +119,7 @@ def test_a_task_takes_a_label_once(bank: Bank) -> None:
 
 def test_a_known_run_may_bring_the_label_of_its_task(bank: Bank) -> None:
     """Reading the same runs again with a better mapping labels their tasks."""
-    bare = run(2, "gpt-4", True)
+    bare = run(2, "gpt-4", True, category=None)
     bank.add_trajectories([bare])
     labelled = bare.task.model_copy(update={"category": MATHS})
     assert bank.add_trajectories([bare.model_copy(update={"task": labelled})]) == (0, 1)
@@ -237,7 +136,7 @@ def test_tasks_can_be_asked_for_by_id(bank: Bank) -> None:
 def test_contrasts_are_asked_for_by_who_has_not_answered(bank: Bank) -> None:
     """An answer counts for its writer and prompt only."""
     bank.add_trajectories([*pair(1), *pair(2)])
-    first, second = contrast_of(*pair(1)), contrast_of(*pair(2))
+    first, second = contrast_of(1), contrast_of(2)
     assert bank.save_contrasts([first, second, first]) == (2, 1)
     bank.save_answer(answer_to(first))
     assert bank.contrasts(unanswered=("gpt-5", {"prompt-1"})) == [second]
@@ -249,9 +148,10 @@ def test_contrasts_are_asked_for_by_who_has_not_answered(bank: Bank) -> None:
 def test_the_first_answer_of_a_writer_stays(bank: Bank) -> None:
     """A second answer to the same request by the same writer is not kept; another writer's is."""
     (contrast,) = learn(bank, [1])
+    (learned,) = bank.answers()
     for writer, text in (("gpt-5", "first"), ("gpt-5", "second"), ("claude", "third")):
         bank.save_answer(answer_to(contrast, request="request-1", writer=writer, text=text))
-    assert {one.text for one in bank.answers(writer="gpt-5")} == {"first", "…"}
+    assert {one.text for one in bank.answers(writer="gpt-5")} == {"first", learned.text}
     assert {one.text for one in bank.answers(request_ids=["request-1"])} == {"first", "third"}
     assert bank.answers(writer="gpt-5", request_ids=["request-2"]) == []
 
@@ -259,14 +159,14 @@ def test_the_first_answer_of_a_writer_stays(bank: Bank) -> None:
 def test_a_contrast_of_unknown_runs_is_refused(bank: Bank) -> None:
     """What refers to nothing is not stored, and the message says what to save first."""
     with pytest.raises(BankError, match="save tasks and runs before contrasts"):
-        bank.save_contrasts([contrast_of(*pair(1))])
+        bank.save_contrasts([contrast_of(1)])
     assert bank.contrasts() == []
 
 
 def test_drafts_wait_until_they_are_merged(bank: Bank) -> None:
     """Accepted drafts are pending with their task and families; refused ones are kept apart."""
     bank.add_trajectories(pair(1))
-    contrast = contrast_of(*pair(1))
+    contrast = contrast_of(1)
     bank.save_contrasts([contrast])
     good = screened(contrast, "seats are in a ring")
     bad = screened(contrast, "there are 7 guests", refusal="specifics")
@@ -314,13 +214,13 @@ def test_merging_derives_support_and_logs_it(bank: Bank) -> None:
 def test_merging_says_what_it_did(bank: Bank) -> None:
     """New constraints, joined drafts and conflicts are counted."""
     bank.add_trajectories([*pair(1), *pair(2), *pair(3)])
-    contrasts = [contrast_of(*pair(number)) for number in (1, 2, 3)]
+    contrasts = [contrast_of(number) for number in (1, 2, 3)]
     bank.save_contrasts(contrasts)
     words = ("first a", "first b", "second c")
     save_drafts(bank, map(screened, contrasts, words))
 
     def plan(pending: Sequence[Pending], existing: Sequence[Constraint]) -> Merge:
-        assigned = one_each(pending, existing).assigned
+        assigned = by_first_word(pending, existing).assigned
         first, second = sorted({constraint.id for constraint in assigned.values()})
         return Merge(assigned, [(second, first), (first, second)])
 
@@ -359,7 +259,7 @@ def test_a_merge_that_fails_leaves_everything_pending(bank: Bank) -> None:
 def test_a_merge_is_planned_again_if_the_bank_changed_meanwhile(bank: Bank) -> None:
     """Drafts that arrive while a merge is being planned are in the plan that is applied."""
     bank.add_trajectories([*pair(1), *pair(2)])
-    contrasts = [contrast_of(*pair(number)) for number in (1, 2)]
+    contrasts = [contrast_of(number) for number in (1, 2)]
     bank.save_contrasts(contrasts)
     save_drafts(bank, [screened(contrasts[0], "first a")])
     asked = []
@@ -368,7 +268,7 @@ def test_a_merge_is_planned_again_if_the_bank_changed_meanwhile(bank: Bank) -> N
         asked.append(len(pending))
         if len(asked) == 1:
             save_drafts(bank, [screened(contrasts[1], "second b")])
-        return one_each(pending, existing)
+        return by_first_word(pending, existing)
 
     assert bank.merge(plan).drafts == 2
     assert asked == [1, 2]
@@ -467,7 +367,7 @@ def test_readers_refresh_by_sequence_number(bank: Bank) -> None:
 def test_a_recall_stays_as_it_was_given(bank: Bank) -> None:
     """A stored recall shows the constraints as they were then, whatever becomes of them."""
     learn(bank, [1])
-    given = recall_of(bank)
+    given = recall_of(1, bank.constraints())
     bank.save_recall(given)
     bank.set_status(given.entries[0].constraint.id, "retired", actor="ada")
     assert bank.recall(given.id) == given
@@ -479,7 +379,7 @@ def test_a_recall_stays_as_it_was_given(bank: Bank) -> None:
 
 def test_an_outcome_is_reported_once(bank: Bank) -> None:
     """A verdict follows an unjudged outcome, reporting it again is harmless, changing it is not."""
-    given = recall_of(bank)
+    given = recall_of(1, bank.constraints())
     bank.save_recall(given)
     unjudged = Outcome(recall_id=given.id, solved=None, detail="time-out")
     solved = Outcome(recall_id=given.id, solved=True, usage=Usage(turns=2))
@@ -542,14 +442,15 @@ def test_reindexing_drops_what_can_be_derived_and_nothing_else(bank: Bank) -> No
 def test_statistics_count_what_is_there(bank: Bank) -> None:
     """Every count is by value, and the cost of distilling is added up."""
     (contrast, *_) = learn(bank, [1, 2])
+    bank.add_trajectories([run(3, "gpt-4", None, category=None)])
     save_drafts(bank, [screened(contrast, "7 guests", refusal="specifics")])
-    given = recall_of(bank)
+    given = recall_of(1, bank.constraints())
     bank.save_recall(given)
     bank.save_outcome(Outcome(recall_id=given.id, solved=None))
     stats = bank.stats()
-    assert (stats.tasks, stats.labelled_tasks, stats.trajectories) == (2, 1, 4)
-    assert stats.by_verdict == {"solved": 2, "not solved": 2}
-    assert stats.by_family == {"gpt": 2, "qwen": 2}
+    assert (stats.tasks, stats.labelled_tasks, stats.trajectories) == (3, 2, 5)
+    assert stats.by_verdict == {"unjudged": 1, "solved": 2, "not solved": 2}
+    assert stats.by_family == {"gpt": 3, "qwen": 2}
     assert stats.contrasts == {"discordant": 2}
     assert (stats.answers_by_writer, stats.answers_by_tier) == ({"gpt-5": 2}, {"json": 2})
     assert (stats.drafts, stats.refused, stats.pending) == (3, {"specifics": 1}, 0)
@@ -575,9 +476,3 @@ def test_a_closed_bank_says_so(bank: Bank) -> None:
     with pytest.raises(BankError, match=r"is closed. Next: Bank.open"):
         bank.sequence()
     assert "closed" in repr(bank)
-
-
-def exported(bank: Bank) -> bytes:
-    stream = io.BytesIO()
-    bank.export(stream)
-    return stream.getvalue()

@@ -36,13 +36,17 @@ from memcollab.bank.schema import (
     DRAFTS,
     OUTCOMES,
     RECALLS,
+    TABLE_OF_KIND,
     TASKS,
     TRAJECTORIES,
 )
-from memcollab.records import RECORD_FORMAT
+from memcollab.records import RECORD_FORMAT, Record
 
 EXPORT_FORMAT = "memcollab-bank"
 EXPORT_VERSION = 1
+
+# From a bank, and whether all of it is wanted, to the lines of one kind.
+Lines = Callable[[sa.Connection, bool], Iterator[Row]]
 
 
 def export(connection: sa.Connection, stream: IO[bytes], *, whole: bool) -> dict[str, int]:
@@ -56,10 +60,10 @@ def export(connection: sa.Connection, stream: IO[bytes], *, whole: bool) -> dict
     }
     _write(stream, header)
     counts: Counter[str] = Counter()
-    for kind, lines in LINES.items():
+    for kind in TABLE_OF_KIND:
         if not whole and kind in _NEVER_LIGHT:
             continue
-        for line in lines(connection, whole):
+        for line in _LINES[kind](connection, whole):
             _write(stream, {"type": kind, **line})
             counts[kind] += 1
     return dict(counts)
@@ -110,9 +114,14 @@ def _run_line(row: Stored, *, whole: bool) -> Row:
     }
 
 
-def _contrast_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
-    for row in connection.execute(sa.select(CONTRASTS).order_by(CONTRASTS.c.id)).mappings():
-        yield {"id": row["id"], **contrast_from(row).model_dump(mode="json")}
+def _record_lines(table: sa.Table, read: Callable[[Stored], Record]) -> Lines:
+    """Rows that are a record and its id, nothing else."""
+
+    def lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+        for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings():
+            yield {"id": row["id"], **read(row).model_dump(mode="json")}
+
+    return lines
 
 
 def _answer_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
@@ -122,11 +131,6 @@ def _answer_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
         # How long the answer took is a time of learning, not a part of what was learned.
         del line["usage"]["seconds"]
         yield line
-
-
-def _constraint_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
-    for row in connection.execute(sa.select(CONSTRAINTS).order_by(CONSTRAINTS.c.id)).mappings():
-        yield {"id": row["id"], **constraint_from(row).model_dump(mode="json")}
 
 
 def _draft_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
@@ -153,12 +157,12 @@ def _outcome_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
         yield {"at": row["at"], "outcome": orjson.loads(row["content"])}
 
 
-LINES: dict[str, Callable[[sa.Connection, bool], Iterator[Row]]] = {
+_LINES: dict[str, Lines] = {
     "task": _task_lines,
     "run": _run_lines,
-    "contrast": _contrast_lines,
+    "contrast": _record_lines(CONTRASTS, contrast_from),
     "answer": _answer_lines,
-    "constraint": _constraint_lines,
+    "constraint": _record_lines(CONSTRAINTS, constraint_from),
     "draft": _draft_lines,
     "conflict": _conflict_lines,
     "recall": _recall_lines,

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from memcollab.bank import learning, memory, runs
-from memcollab.bank.export import EXPORT_FORMAT, EXPORT_VERSION, LINES
+from memcollab.bank.export import EXPORT_FORMAT, EXPORT_VERSION
 from memcollab.bank.learning import Screened
 from memcollab.bank.lookup import BATCH, add_rows, known, select_in
 from memcollab.bank.rows import (
@@ -33,17 +33,7 @@ from memcollab.bank.rows import (
     task_row,
     trajectory_row,
 )
-from memcollab.bank.schema import (
-    ANSWERS,
-    CONFLICTS,
-    CONSTRAINTS,
-    CONTRASTS,
-    DRAFTS,
-    OUTCOMES,
-    RECALLS,
-    TASKS,
-    TRAJECTORIES,
-)
+from memcollab.bank.schema import DRAFTS, TABLE_OF_KIND, TRAJECTORIES
 from memcollab.bank.serving import outcome_row
 from memcollab.errors import BankError, BankVersionError
 from memcollab.records import (
@@ -130,8 +120,8 @@ def read_lines(stream: IO[bytes], report: Imported) -> Iterator[Line]:
             report.refuse(number, "?", f"not JSON: {error}")
             continue
         kind = value.pop("type", None) if isinstance(value, dict) else None
-        if not isinstance(kind, str) or kind not in LINES:
-            report.refuse(number, "?", f"type {kind!r} is none of {', '.join(LINES)}")
+        if not isinstance(kind, str) or kind not in TABLE_OF_KIND:
+            report.refuse(number, "?", f"type {kind!r} is none of {', '.join(TABLE_OF_KIND)}")
             continue
         yield Line(number, kind, value)
 
@@ -310,7 +300,7 @@ class Importer:
     ) -> list[Row]:
         """The rows whose references are all in the bank; the others are refused."""
         believed = list(good)
-        for key in _TABLES[kind].foreign_keys:
+        for key in TABLE_OF_KIND[kind].foreign_keys:
             name, target = key.parent.name, key.column
             values = [row[name] for _, row in believed if row[name] is not None]
             held = known(connection, target, values)
@@ -345,7 +335,7 @@ class Importer:
             return learning.save_conflicts(
                 connection, [(row["first"], row["second"]) for row in rows]
             )
-        return add_rows(connection, _TABLES[kind], rows)
+        return add_rows(connection, TABLE_OF_KIND[kind], rows)
 
     def _insert_drafts(self, connection: sa.Connection, rows: list[Row]) -> int:
         """New drafts, and the constraint of known ones that are in none here."""
@@ -359,7 +349,7 @@ class Importer:
         """Count what is here in another state than in the file."""
         if kind not in _DIFFERS:
             return
-        table = _TABLES[kind]
+        table = TABLE_OF_KIND[kind]
         key = next(iter(table.primary_key))
         statement = sa.select(table).where(key.in_([row[key.name] for row in rows]))
         here = {row[key.name]: row for row in connection.execute(statement).mappings()}
@@ -369,19 +359,6 @@ class Importer:
             if row[key.name] in here and _DIFFERS[kind](here[row[key.name]], row)
         ]
         self.report.count(self.report.kept, kind, len(differing))
-
-
-_TABLES: dict[str, sa.Table] = {
-    "task": TASKS,
-    "run": TRAJECTORIES,
-    "contrast": CONTRASTS,
-    "answer": ANSWERS,
-    "constraint": CONSTRAINTS,
-    "draft": DRAFTS,
-    "conflict": CONFLICTS,
-    "recall": RECALLS,
-    "outcome": OUTCOMES,
-}
 
 
 def _other(mine: Any, theirs: Any) -> bool:

@@ -13,20 +13,21 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from memcollab.bank.lookup import add_rows, select_in
-from memcollab.bank.memory import all_constraints, new_constraints, settle
+from memcollab.bank.memory import all_constraints, drafts_and_runs, new_constraints, settle
 from memcollab.bank.rows import (
     Row,
     Stored,
     StoredAnswer,
     answer_from,
     answer_row,
+    category_columns,
     category_from,
     contrast_from,
     contrast_row,
     reads,
 )
 from memcollab.bank.runs import Added
-from memcollab.bank.schema import ANSWERS, CONFLICTS, CONTRASTS, DRAFTS, TRAJECTORIES
+from memcollab.bank.schema import ANSWERS, CONFLICTS, CONTRASTS, DRAFTS
 from memcollab.records import Category, Constraint, Contrast, Draft, Record, Refusal
 
 
@@ -144,8 +145,7 @@ def draft_row(entry: Screened, constraint_id: str | None = None) -> Row:
         "writer": entry.writer,
         "prompt_hash": entry.prompt_hash,
         "recipe": entry.recipe,
-        "category": entry.category.name,
-        "subcategory": entry.category.subcategory,
+        **category_columns(entry.category),
         "harness": entry.harness,
         "refused": refusal.reason if refusal else None,
         "refused_detail": refusal.detail if refusal else None,
@@ -194,24 +194,10 @@ def refusals(connection: sa.Connection, reason: str | None, limit: int | None) -
     return [screened_from(row) for row in connection.execute(statement).mappings()]
 
 
-_RIGHT, _WRONG = TRAJECTORIES.alias("right_run"), TRAJECTORIES.alias("wrong_run")
-
-
 def pending(connection: sa.Connection) -> tuple[Pending, ...]:
     """Accepted drafts that are in no constraint, by draft id."""
-    statement = (
-        sa.select(
-            DRAFTS,
-            CONTRASTS.c.task_id,
-            _RIGHT.c.family.label("family_right"),
-            _WRONG.c.family.label("family_wrong"),
-        )
-        .join(CONTRASTS, CONTRASTS.c.id == DRAFTS.c.contrast_id)
-        .join(_RIGHT, _RIGHT.c.id == CONTRASTS.c.preferred)
-        .join(_WRONG, _WRONG.c.id == CONTRASTS.c.other)
-        .where(DRAFTS.c.refused.is_(None), DRAFTS.c.constraint_id.is_(None))
-        .order_by(DRAFTS.c.id)
-    )
+    waiting = (DRAFTS.c.refused.is_(None), DRAFTS.c.constraint_id.is_(None))
+    statement = drafts_and_runs().where(*waiting).order_by(DRAFTS.c.id)
     return tuple(_pending_from(row) for row in connection.execute(statement).mappings())
 
 

@@ -27,8 +27,6 @@ from memcollab.bank.schema import (
 from memcollab.errors import UsageError
 from memcollab.records import Category, Constraint, Status, Support
 
-_RIGHT, _WRONG = TRAJECTORIES.alias("right_run"), TRAJECTORIES.alias("wrong_run")
-
 
 @dataclass(frozen=True)
 class Change:
@@ -116,12 +114,6 @@ def constraints(
         .offset(offset)
     )
     return [constraint_from(row) for row in connection.execute(statement).mappings()]
-
-
-def count(connection: sa.Connection, wanted: Filter) -> int:
-    """How many constraints pass the filter."""
-    statement = sa.select(sa.func.count()).select_from(CONSTRAINTS).where(*wanted.conditions())
-    return connection.execute(statement).scalar_one()
 
 
 def conflicts(connection: sa.Connection, constraint_id: str | None) -> list[tuple[str, str]]:
@@ -287,32 +279,38 @@ def _write(
     connection.execute(CHANGES.insert(), entries)
 
 
-def supports(connection: sa.Connection, ids: Collection[str] | None = None) -> dict[str, Support]:
-    """The support of constraints as their drafts, contrasts and runs give it; without any, none."""
-    statement = (
+_RIGHT, _WRONG = TRAJECTORIES.alias("right_run"), TRAJECTORIES.alias("wrong_run")
+
+
+def drafts_and_runs() -> sa.Select[Any]:
+    """Drafts with the task of their contrast (``task_id``) and the families of its two runs
+    (``family_right``, ``family_wrong``)."""
+    return (
         sa.select(
-            DRAFTS.c.constraint_id,
-            DRAFTS.c.contrast_id,
+            DRAFTS,
             CONTRASTS.c.task_id,
-            _RIGHT.c.family.label("right"),
-            _WRONG.c.family.label("wrong"),
+            _RIGHT.c.family.label("family_right"),
+            _WRONG.c.family.label("family_wrong"),
         )
         .join(CONTRASTS, CONTRASTS.c.id == DRAFTS.c.contrast_id)
         .join(_RIGHT, _RIGHT.c.id == CONTRASTS.c.preferred)
         .join(_WRONG, _WRONG.c.id == CONTRASTS.c.other)
-        .where(DRAFTS.c.constraint_id.is_not(None))
     )
+
+
+def supports(connection: sa.Connection, ids: Collection[str] | None = None) -> dict[str, Support]:
+    """The support of constraints as their drafts, contrasts and runs give it; without any, none."""
+    statement = drafts_and_runs().where(DRAFTS.c.constraint_id.is_not(None))
     behind: defaultdict[str, list[Stored]] = defaultdict(list)
     for row in select_in(connection, statement, DRAFTS.c.constraint_id, ids):
         behind[row["constraint_id"]].append(row)
     return {constraint_id: _support(rows) for constraint_id, rows in behind.items()}
 
 
-def _support(rows: Iterable[Stored]) -> Support:
-    rows = list(rows)
+def _support(rows: Sequence[Stored]) -> Support:
     return Support(
         tasks=len({row["task_id"] for row in rows}),
         contrasts=len({row["contrast_id"] for row in rows}),
-        families_right=tuple(sorted({row["right"] for row in rows})),
-        families_wrong=tuple(sorted({row["wrong"] for row in rows})),
+        families_right=tuple(sorted({row["family_right"] for row in rows})),
+        families_wrong=tuple(sorted({row["family_wrong"] for row in rows})),
     )

@@ -92,7 +92,7 @@ def task_row(task: Task) -> Row:
         "id": task.id,
         "text": task.text,
         "key": task.key,
-        **_category_columns(task.category),
+        **category_columns(task.category),
     }
 
 
@@ -101,7 +101,7 @@ def task_from(row: Stored) -> Task:
     return Task(text=row["text"], key=row["key"], category=category_from(row))
 
 
-def _category_columns(category: Category | None) -> Row:
+def category_columns(category: Category | None) -> Row:
     return {
         "category": category.name if category else None,
         "subcategory": category.subcategory if category else None,
@@ -264,7 +264,7 @@ def constraint_row(constraint: Constraint) -> Row:
         "when": constraint.when,
         "enforce": constraint.enforce,
         "avoid": constraint.avoid,
-        **_category_columns(constraint.category),
+        **category_columns(constraint.category),
         "scope": constraint.scope,
         "harness": constraint.harness,
         "status": constraint.status,

@@ -182,3 +182,17 @@ CACHES = _table(
     sa.Column("key", sa.String(256), nullable=False),
     sa.Column("content", sa.LargeBinary, nullable=False),
 )
+
+# What an export calls a row of each table, in an order in which a line refers to earlier lines
+# only. Tables that are missing hold how a bank came to be, or what can be derived again.
+TABLE_OF_KIND: dict[str, sa.Table] = {
+    "task": TASKS,
+    "run": TRAJECTORIES,
+    "contrast": CONTRASTS,
+    "answer": ANSWERS,
+    "constraint": CONSTRAINTS,
+    "draft": DRAFTS,
+    "conflict": CONFLICTS,
+    "recall": RECALLS,
+    "outcome": OUTCOMES,
+}

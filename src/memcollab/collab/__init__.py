@@ -1,0 +1,326 @@
+"""The one object users hold, and the only file that knows the order of the stages.
+
+    runs → sources → contrast → distill → screen → merge → bank
+    task → taxonomy → recall → guide
+
+Learning is idempotent: runs, contrasts and answers have content ids, what the bank holds is not
+asked or paid for again, and constraints are made in one transaction at the end from what is
+stored, in an order that does not depend on when it came. A learn that is killed anywhere and
+started again therefore ends in the same bank.
+
+``intake``     runs as they come in: counted, judged, without our own guidance
+``writers``    who answers: a model, recorded answers, a batch file
+``learning``   the steps from judged runs to constraints
+``screening``  what drafts and imports have to pass
+``derived``    vectors and the categoriser, from the bank's caches
+``serving``    the index, and the way of one task through it
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Self
+
+# First, though nothing here uses it: imported from deep inside the bank it costs 20 ms more of the
+# 350 before a recall, because CPython then takes and returns a piece of its stack at every step.
+import numpy  # noqa: F401
+
+from memcollab.bank import Bank, Imported
+from memcollab.collab.derived import Derived
+from memcollab.collab.intake import Intake, Progress, without_guidance
+from memcollab.collab.serving import Serving
+from memcollab.embed import Embedder, bundled
+from memcollab.errors import UsageError
+from memcollab.recipe import Recipe
+from memcollab.recipe import recipe as recipe_named
+from memcollab.records import Agent, Category, LearnReport, Outcome, Recall, Task, Usage
+from memcollab.taxonomy import Taxonomy
+
+# What only learning needs (``sources`` to ``merge``, and ``models``) is imported where learning
+# begins, so that a cold `memcollab recall` does not wait for it.
+if TYPE_CHECKING:
+    from memcollab.distill import Request
+    from memcollab.models import LanguageModel
+
+__all__ = ["Intake", "MemCollab", "Progress", "without_guidance"]
+
+
+class MemCollab:
+    """One shared memory: learn from runs, recall for a task, record how it ended.
+
+    Args:
+        bank: path of the bank; made when something is learned into it.
+        recipe: a recipe or its name: ``default``, ``paper-v1``, ``paper-v2``.
+        taxonomy: a TOML file in place of the built-in categories.
+        embedder: in place of the bundled one.
+        create: make the bank if it is not there.
+
+    Raises:
+        UsageError: no such recipe, an unusable taxonomy.
+        BankError: the bank cannot be opened (when it is first needed).
+    """
+
+    def __init__(
+        self,
+        bank: str | Path = "memcollab.db",
+        *,
+        recipe: str | Recipe = "default",
+        taxonomy: Path | None = None,
+        embedder: Embedder | None = None,
+        create: bool = True,
+    ) -> None:
+        self.recipe = recipe_named(recipe)
+        self.taxonomy = Taxonomy.load(taxonomy)
+        self._path = bank
+        self._create = create
+        self._embedder = embedder
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The bank, opened when first needed."""
+        return Bank.open(self._path, create=self._create)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder, loaded when first needed."""
+        return self._embedder or bundled()
+
+    @cached_property
+    def _derived(self) -> Derived:
+        return Derived(self.bank, self.taxonomy, self.embedder)
+
+    @cached_property
+    def _serving(self) -> Serving:
+        return Serving(self.bank, self._derived, self.embedder)
+
+    def _forget_derived(self) -> None:
+        self.__dict__.pop("_serving", None)
+        self.__dict__.pop("_derived", None)
+
+    def close(self) -> None:
+        """Close the bank, if it was opened."""
+        self._forget_derived()
+        if "bank" in self.__dict__:
+            self.bank.close()
+            del self.__dict__["bank"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---- learning
+
+    def learn(
+        self,
+        *paths: str | Path,
+        writer: str | LanguageModel | None = None,
+        writer_url: str | None = None,
+        key: str | None = None,
+        mapping: str | Path | None = None,
+        strongest_first: Sequence[str] = (),
+        exclude_agents: Iterable[str] = (),
+        max_contrasts: int | None = None,
+        batch_out: str | Path | None = None,
+        batch_in: str | Path | None = None,
+        parallel: int = 4,
+        strict: bool = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> LearnReport:
+        """Learn from runs: read, contrast, distil, screen, merge, store.
+
+        Args:
+            paths: files, archives or folders of runs.
+            writer: the model that distils: ``provider:model``, ``recorded:FILE``, or an object.
+            writer_url: an OpenAI-compatible server of the writer; ``key`` opens it.
+            mapping: a TOML file that says how to read foreign runs.
+            strongest_first: model names, for the paper's recipes; else read off the runs.
+            exclude_agents: models whose runs are left out.
+            max_contrasts: distil at most so many, spread over the tasks.
+            batch_out: write the requests to this file in place of asking; ``batch_in``: take the
+                answers from that file.
+            strict: stop at the first run that is rejected.
+            dry_run: count only; nothing is asked or stored, and no bank is made.
+            progress: called with (stage, done, total or None).
+
+        Returns:
+            What came in and what came of it; ``why_nothing`` says why nothing was learned.
+
+        Raises:
+            UsageError: a path, mapping, recipe or recorded file cannot be used, or no writer named.
+            RunRejected: a run was rejected and ``strict`` is set.
+            ModelUnavailable: the writer answers nothing; what it had answered is stored.
+            BankError: the bank cannot be written.
+        """
+        from memcollab.collab import learning, writers
+        from memcollab.sources import load_mapping, read_runs
+
+        intake = Intake(frozenset(exclude_agents), progress)
+        read = read_runs(
+            paths,
+            mapping=load_mapping(mapping) if mapping else None,
+            strict=strict,
+            on_skip=intake.skipped.append,
+        )
+        runs = intake.judged_runs(read)
+        choose = partial(
+            learning.choose_contrasts,
+            recipe=self.recipe,
+            strongest_first=strongest_first,
+            limit=max_contrasts,
+        )
+        if dry_run:
+            summaries = [run.summary for run in runs]
+            report = learning.report_of(intake, summaries, choose(summaries), self.recipe)
+            return report.model_copy(update={"dry_run": True})
+        if batch_out:
+            answers_from: Path | LanguageModel = Path(batch_out)
+            name = writers.name_in_batch(writer)
+        else:
+            answers_from = writers.writer_of(writer, writer_url, key, batch_in)
+            name = answers_from.name
+        added = self.bank.add_trajectories(runs)
+        summaries = list(self.bank.summaries(intake.tasks))
+        contrasts = choose(summaries)
+        self.bank.save_contrasts(contrasts)
+        report = learning.report_of(intake, summaries, contrasts, self.recipe)
+        requests = learning.open_requests(self.bank, contrasts, name, self.recipe)
+        if isinstance(answers_from, Path):
+            writers.write_batch(requests, name, answers_from)
+            came: dict[str, object] = {"pending": len(requests)}
+        else:
+            came = self._distil(requests, answers_from, parallel, progress)
+            came |= learning.came_of(self.bank, contrasts, name)
+        return report.model_copy(update={"known": added.known, "writer": name, **came})
+
+    def _distil(
+        self,
+        requests: Sequence[Request],
+        writer: LanguageModel,
+        parallel: int,
+        progress: Progress | None,
+    ) -> dict[str, object]:
+        """Ask the writer, and make constraints of all that any learn has left pending."""
+        from memcollab.collab import learning, writers
+
+        askable = writers.askable(requests, writer)
+        categoriser = self._derived.train()
+        self._derived.save()
+        keeper = learning.Keeper(self.bank, self.recipe, writer.name, categoriser)
+        asked = asyncio.run(
+            learning.ask(askable, writer, keeper.keep, parallel=parallel, progress=progress)
+        )
+        plan = partial(learning.merge_plan, similarity=self._derived.similarity, recipe=self.recipe)
+        self.bank.merge(plan, actor=f"learn with {writer.name}")
+        return {**asked, "pending": len(requests) - len(askable)}
+
+    # ---- recalling
+
+    def recall(
+        self,
+        task: str | Task,
+        *,
+        agent: str | Agent = "any",
+        harness: str | None = None,
+        category: str | Category | None = None,
+        limit: int | None = None,
+        store: bool = True,
+    ) -> Recall:
+        """The few constraints that fit ``task``, by its category first; no model is asked.
+
+        Args:
+            task: what the agent is to do.
+            agent: the model that will do it, or an ``Agent``.
+            harness: the loop and tools it works in; opens constraints of that harness.
+            category: where to file the task, ``name`` or ``name/subcategory``; else it is judged.
+            limit: constraints at most; else the recipe's.
+            store: keep the recall, so that an outcome can be tied to it. With False nothing at all
+                is written to the bank, not even its caches.
+
+        Returns:
+            ``guidance`` to put before the task, ``entries`` with scores and reasons, or
+            ``abstained`` with the reason.
+
+        Raises:
+            UsageError: the task is empty, or there is no such category.
+            BankError: there is no bank, or it cannot be used.
+            ModelError: a named embedder gave no vector.
+        """
+        asked = _task(task, category, self.taxonomy)
+        who = agent if isinstance(agent, Agent) else Agent(model=agent, harness=harness)
+        recipe = self.recipe.model_copy(update={"limit": limit}) if limit else self.recipe
+        recall = self._serving.recall(asked, who, recipe)
+        if store:
+            self._derived.save()
+            self.bank.save_recall(recall)
+        return recall
+
+    def record_outcome(
+        self,
+        recall: Recall | str,
+        solved: bool | None,
+        *,
+        usage: Usage | None = None,
+        detail: str | None = None,
+    ) -> Outcome:
+        """Store how the task of a recall ended, tied to the constraints that were shown.
+
+        Args:
+            recall: what ``recall`` returned, or its id.
+            solved: None is unjudged: a crash, a time-out. It may be followed by a verdict.
+            usage: what the run cost.
+            detail: anything worth keeping about how it ended.
+
+        Raises:
+            NotFound: the bank holds no such recall; one of ``store=False`` it never does.
+            UsageError: the recall has another verdict already.
+        """
+        outcome = Outcome(
+            recall_id=recall if isinstance(recall, str) else recall.id,
+            solved=solved,
+            usage=usage or Usage(),
+            detail=detail,
+        )
+        self.bank.save_outcome(outcome)
+        return outcome
+
+    # ---- keeping
+
+    def import_(self, stream: IO[bytes]) -> Imported:
+        """Add what an export holds. Its words pass the same screen as drafts do; ids are derived
+        again; what does not match is refused and counted."""
+        from memcollab.collab.screening import admission
+
+        return self.bank.import_(stream, admit=admission(self.bank) if self.recipe.screen else None)
+
+    def reindex(self) -> dict[str, int]:
+        """Drop everything derived (vectors, the trained categoriser) and derive it from the text.
+
+        Returns:
+            Rows dropped, and constraints indexed again.
+        """
+        dropped = self.bank.reindex()
+        self._forget_derived()
+        indexed = self._serving.build()
+        self._derived.save()
+        return {"dropped": dropped, "indexed": indexed}
+
+
+def _task(task: str | Task, category: str | Category | None, taxonomy: Taxonomy) -> Task:
+    if isinstance(task, str) and not task.strip():
+        raise UsageError("the task is empty. Next: say in words what the agent is to do")
+    found = Task(text=task) if isinstance(task, str) else task
+    if category is None:
+        return found
+    return found.model_copy(update={"category": taxonomy.resolve(category)})

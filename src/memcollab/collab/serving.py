@@ -1,0 +1,91 @@
+"""From a task to the constraints that fit it: a fresh index, a decision, a search, the words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from uuid import uuid4
+
+from memcollab.bank import Bank
+from memcollab.collab.derived import Derived
+from memcollab.embed import Embedder
+from memcollab.guide import write_guidance
+from memcollab.recall import Index, IndexRow, search
+from memcollab.recipe import Recipe
+from memcollab.records import Agent, Recall, Task
+
+
+class Serving:
+    """The index over one bank, brought up to date by the bank's sequence number. It only reads."""
+
+    def __init__(self, bank: Bank, derived: Derived, embedder: Embedder) -> None:
+        self._bank = bank
+        self._derived = derived
+        self._embedder = embedder
+        self._index = Index(derived.vectors)
+        self._sequence = -1  # before the first change of any bank
+
+    def recall(self, task: Task, agent: Agent, recipe: Recipe) -> Recall:
+        """What ``agent`` should know for ``task``, as ``MemCollab.recall`` describes it."""
+        clock = _Clock()
+        self._refresh()
+        clock.lap("refresh")
+        vector = self._embedder.embed([task.text])[0]
+        clock.lap("embed")
+        decision = self._derived.categoriser.decide(task, vector)
+        clock.lap("categorise")
+        found = search(task, agent, decision, self._index, recipe, vector)
+        clock.skip(found.timings)
+        guidance = write_guidance(
+            [entry.constraint for entry in found.entries], recipe.guidance_tokens
+        )
+        clock.lap("guidance")
+        return Recall(
+            id=f"recall-{uuid4().hex[:20]}",
+            task=task,
+            agent=agent,
+            decision=decision,
+            entries=tuple(e for e in found.entries if e.constraint.id in guidance.shown),
+            abstained=found.abstained,
+            guidance=guidance.text,
+            guidance_tokens=guidance.tokens,
+            recipe=recipe.name,
+            bank_sequence=self._sequence,
+            timings=clock.timings,
+        )
+
+    def build(self) -> int:
+        """Build every part of the index now, not when it is first searched; its constraints."""
+        self._refresh()
+        for category in self._index.sizes:
+            self._index.partition(category)
+        return len(self._index)
+
+    def _refresh(self) -> None:
+        """Take in the bank's last changes, whoever made them."""
+        if self._bank.sequence() == self._sequence:
+            return
+        changed = self._bank.index_rows(max(self._sequence, 0))
+        ids = {task for row in changed.rows for task in row.task_ids}
+        texts = {task.id: task.text for task in self._bank.tasks(ids)} if ids else {}
+        self._index.update((IndexRow(row.constraint, row.task_ids) for row in changed.rows), texts)
+        self._derived.train()
+        self._sequence = changed.sequence
+
+
+class _Clock:
+    """Milliseconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.timings: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.timings[name] = round((now - self._last) * 1000, 3)
+        self._last = now
+
+    def skip(self, timed: Mapping[str, float]) -> None:
+        """Take in laps that were timed elsewhere and begin the next one now."""
+        self.timings.update({name: round(spent, 3) for name, spent in timed.items()})
+        self._last = time.perf_counter()
