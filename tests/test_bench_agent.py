@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,10 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalSample
 from inspect_ai.model import get_model
+from inspect_ai.solver import Solver
 
-from memcollab.bench.agent import OUTPUT_CHARACTERS, observation, python_turns
+from memcollab.bench import agent as agent_module
+from memcollab.bench.agent import OUTPUT_CHARACTERS, observation, python_turns, single_turn
 from memcollab.bench.confine import Ran
 from memcollab.bench.judge import judge
 from memcollab.bench.scripted import Answer, ScriptedServer
@@ -33,24 +36,47 @@ Play = Callable[..., EvalSample]
 
 
 @pytest.fixture
-def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
+def requests() -> list[dict[str, Any]]:
+    """What the server was asked, in order."""
+    return []
+
+
+@pytest.fixture
+def play(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: list[dict[str, Any]]
+) -> Iterator[Play]:
     """Let a scripted model attempt a task; the sample as the log has it."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
-    def run(checker: dict[str, Any], *messages: str | Answer, **task: Any) -> EvalSample:
+    def run(
+        checker: dict[str, Any],
+        *messages: str | Answer,
+        solver: Solver | None = None,
+        known: dict[str, Any] | None = None,
+        **task: Any,
+    ) -> EvalSample:
         given = BenchTask.model_validate(
             {"task_id": "t", "task": "Do it.", "checker": checker, **task}
         )
         sample = Sample(
             id="t",
             input=given.task,
-            metadata={"function": given.function, "acts": given.checker.kind == "state"},
+            metadata={
+                "function": given.function,
+                "acts": given.checker.kind == "state",
+                **(known or {}),
+            },
             files=dict(given.files),
         )
         rest = iter(messages)
         with ScriptedServer(lambda _: next(rest)) as server:
             (log,) = inspect_eval(
-                Task([sample], python_turns(4), scorer=judge({"t": given}), sandbox="unconfined"),
+                Task(
+                    [sample],
+                    solver or python_turns(4),
+                    scorer=judge({"t": given}),
+                    sandbox="unconfined",
+                ),
                 model=get_model(
                     "openai-api/memcollab/m", base_url=server.url, api_key="none", memoize=False
                 ),
@@ -59,6 +85,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
                 log_realtime=False,
                 ctl_server=False,
             )
+            requests.extend(server.requests)
         assert log.samples is not None
         assert log.samples[0].error is None, log.samples[0].error
         return log.samples[0]
@@ -205,6 +232,81 @@ def test_the_last_turn_is_announced(play: Play) -> None:
     assert not any("last message" in text for text in users[:-1])
 
 
+def test_a_function_that_was_cut_off_behind_its_end_counts_when_the_run_ends(play: Play) -> None:
+    """The agent is told that it was cut off; if it never gets shorter, the function is judged."""
+    long = TWICE.removesuffix("\n```") + "\n\nassert twice(2) == 4\nassert twice("
+    sample = play(CODE, *[long + str(n) for n in range(4)])
+    assert score(sample) == ("C", None, "out of turns", 4)
+    assert "too long" in sample.messages[3].text
+
+
+BLOCK = "<memcollab-guidance>\nAdvice.\n1. When it rains, take a coat.\n</memcollab-guidance>"
+
+
+@pytest.mark.parametrize("solver", [python_turns, single_turn])
+def test_guidance_stands_behind_the_task(play: Play, solver: Any) -> None:
+    """In the user message that puts the task, after its text, a blank line between."""
+    sample = play(MATHS, "ANSWER: 42", solver=solver(), known={"memcollab_guidance": BLOCK})
+    assert sample.messages[1].text == f"Do it.\n\n{BLOCK}"
+    without = play(MATHS, "ANSWER: 42", solver=solver())
+    assert sample.messages[0].text == without.messages[0].text
+    assert score(sample) == ("C", None, "answered", 1)
+
+
+@pytest.mark.parametrize("known", [{}, {"memcollab_guidance": ""}, {"memcollab_guidance": None}])
+def test_without_guidance_the_prompt_is_what_it_always_was(
+    play: Play, requests: list[dict[str, Any]], known: dict[str, Any]
+) -> None:
+    """Not a byte differs, so runs from before guidance and runs of the arm without it compare."""
+    play(MATHS, "ANSWER: 42", known=known)
+    sent = json.dumps(requests[0]["messages"], sort_keys=True).encode()
+    assert hashlib.sha256(sent).hexdigest() == PROMPT_BEFORE
+
+
+# Of the first request for a maths task "Do it." in four turns, as harness version 3 was made.
+PROMPT_BEFORE = "eb4261ec8053d49eaafdfc09d96afeef882e21a3970e491384b3d40d99adda05"
+
+
+def one(play: Play, checker: dict[str, Any], message: str | Answer) -> tuple[Any, ...]:
+    """What a single message comes to."""
+    return score(play(checker, message, solver=single_turn()))
+
+
+def test_one_message_is_read_as_generously(play: Play) -> None:
+    """An answer in any form, also behind an imagined output; nothing is run for it."""
+    assert one(play, MATHS, "6 * 7.\nANSWER: 42") == ("C", None, "answered", 1)
+    assert one(play, MATHS, "So the result is 42.") == ("C", None, "answered", 1)
+    imagined = "```python\nprint(6 * 7)\n```\nOutput:\n42\n\nANSWER: 42"
+    assert one(play, MATHS, imagined) == ("C", None, "answered", 1)
+    assert one(play, MATHS, "ANSWER: 41") == ("I", "wrong", "answered", 1)
+    assert one(play, MATHS, "Let me think.") == ("I", "never-finished", "out of turns", 1)
+
+
+def test_one_message_holds_the_function(play: Play) -> None:
+    """With or without examples beside it; broken code is unreadable."""
+    assert one(play, CODE, TWICE) == ("C", None, "answered", 1)
+    assert one(play, CODE, f"```python\n{TWICE}\n```")[0] == "C"
+    assert one(play, CODE, TWICE.replace("\n```", "\n\nprint(twice(4))\n```\nDone."))[0] == "C"
+    broken = TWICE.replace("(x):", "(x)")
+    assert one(play, CODE, broken) == ("I", "unreadable", "out of turns", 1)
+    assert one(play, CODE, "I would double it.")[1] == "never-finished"
+
+
+def test_one_message_acts_by_one_program(play: Play) -> None:
+    """It is run once, and what it leaves is judged."""
+    acted = "```python\nopen('done', 'w').write('x')\n```"
+    assert one(play, STATE, acted) == ("C", None, "answered", 1)
+    assert one(play, STATE, acted.replace("'x'", "'y'"))[1] == "wrong"
+    assert one(play, STATE, acted.replace("open", "close"))[1] == "wrong"
+    assert one(play, STATE, "ANSWER: done") == ("I", "never-finished", "out of turns", 1)
+
+
+def test_one_message_may_not_fit(play: Play) -> None:
+    """A full context is no answer."""
+    full = Answer("the request exceeds the available context size", 400)
+    assert one(play, MATHS, full) == ("I", "never-finished", "out of context", 0)
+
+
 @given(st.text(max_size=5000), st.text(max_size=2000), st.integers(0, 255))
 def test_an_observation_is_short(stdout: str, stderr: str, code: int) -> None:
     """Whatever a program prints, the agent's context survives it."""
@@ -215,12 +317,14 @@ def test_an_observation_is_short(stdout: str, stderr: str, code: int) -> None:
 
 def test_the_prompt_gives_nothing_away() -> None:
     """The example of the prompt is none of the bundled tasks."""
-    from memcollab.bench import agent
-
     tasks = Path(__file__).parent.parent / "examples" / "tasks" / "tasks.jsonl"
     if not tasks.exists():
         pytest.skip("no bundled tasks")
     texts = [json.loads(line)["task"] for line in tasks.read_text("utf-8").splitlines()]
-    for example in (agent._EXAMPLE_ANSWER, agent._EXAMPLE_CODE, agent._EXAMPLE_ACT):
+    for example in (
+        agent_module._EXAMPLE_ANSWER,
+        agent_module._EXAMPLE_CODE,
+        agent_module._EXAMPLE_ACT,
+    ):
         asked = example.splitlines()[0].removeprefix("Task: ")
         assert not any(asked in text for text in texts)

@@ -232,3 +232,47 @@ def test_words_about_output_are_kept(message: str) -> None:
 def test_an_answer_that_would_compile_is_no_program(message: str) -> None:
     """`ANSWER: sqrt(2)` is valid Python, and not meant so."""
     assert replies.read(message).code is None
+
+
+F = "def f(x):\n    return x"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"```python\n{F}\n\ndef g(y):\n    if y",
+        f"```python\n{F}\n\nassert f(1) == 1\nassert f(2) ==",
+        f"```python\n{F}\n\nThis gives back what it gets.\n```",
+        "1. Write it:\n   ```python\n   def f(x):\n       return x\n   ```\n2. Try it.",
+        f"Final answer:\n\n{F}\n\nThis gives back what it gets.",
+        f"```\nFinal answer:\n{F}\n```",
+        f"```python:solution.py\n{F}\n```",
+        f"<code>\n{F}\n</code>",
+    ],
+)
+def test_a_whole_function_is_found_in_code_that_does_not_compile(message: str) -> None:
+    """What was cut off behind it, prose around it and its indentation do not take it away."""
+    assert replies.last_definition([message], "f") is None
+    found = replies.whole_definition([message], "f")
+    assert found is not None
+    assert found.startswith(F)
+    assert replies.defines(found, "f")
+
+
+def test_a_function_that_was_itself_cut_off_is_none() -> None:
+    """Its first lines compile, but they are not what it would have been."""
+    for cut in ("    y = 1\n    return y if x el", "    y = 1\n", "    y = 1"):
+        assert replies.whole_definition([f"```python\ndef f(x):\n{cut}"], "f") is None
+
+
+def test_what_a_function_needs_is_kept_with_it() -> None:
+    """Imports before it and functions behind it that it calls."""
+    code = f"import math\nOFF = 1\n\n{F}\n\ndef g(y):\n    return y"
+    assert replies.whole_definition([f"```python\n{code}\n\nprint(f("], "f") == code
+
+
+@given(st.text(alphabet="`~> \n\tdef f(x):=1return#@", max_size=200))
+def test_a_whole_definition_defines(text: str) -> None:
+    """Whatever the text, what is found compiles and binds the name."""
+    found = replies.whole_definition([text], "f")
+    assert found is None or replies.defines(found, "f")

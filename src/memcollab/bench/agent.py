@@ -1,15 +1,17 @@
-"""The agent of ``bench collect``, as an Inspect solver: the paper's code agent (section 3.1).
+"""The agents of the bench, as Inspect solvers: the paper's code agent (section 3.1), and one that
+has a single message.
 
-Turns of thought and Python; the program's output comes back; a final answer ends the run. The
-harness is called ``python-turns``. Everything it says is in this module, and its text is part of
-what a run's settings are.
+``python-turns``: turns of thought and Python; the program's output comes back; a final answer ends
+the run. ``single-turn``: one message, read in the same way. Everything they say is in this module,
+and its text is part of what a run's settings are. Guidance, where the sample's metadata holds it as
+``memcollab_guidance``, stands behind the task's text in its user message (`guided.insert`).
 
-What ends a run: a final answer, words that repeat what the program printed, the same program a
-second time (where it acts, it is run again, and ends the run if it prints the same again), for a
-code task the function with nothing beside it that would show a result; no turns left; no context
-left. A run that ends without a final answer
-still ends with what can be read from it (`replies.last_answer`, `replies.last_definition`), and its
-score says that it did not finish.
+What ends a run of turns: a final answer, words that repeat what the program printed, the same
+program a second time (where it acts, it is run again, and ends the run if it prints the same
+again), for a code task the function with nothing beside it that would show a result; no turns left;
+no context left. A run that ends without a final answer still ends with what can be read from it
+(`replies.last_answer`, `replies.last_definition`, `replies.whole_definition`), and its score says
+that it did not finish.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from tenacity import RetryError
 
 from memcollab.bench import replies
 from memcollab.bench.confine import Ran
+from memcollab.bench.guided import inserted
 from memcollab.bench.replies import Reply
 from memcollab.bench.sandbox import PROGRAM, Confined, python_command
 from memcollab.errors import ModelError
@@ -118,6 +121,18 @@ HARNESS_DIGEST = hashlib.sha256("\0".join([str(HARNESS_VERSION), *_PROMPTS]).enc
     :12
 ]
 
+SINGLE = "single-turn"
+SINGLE_VERSION = 1
+_SINGLE = "You solve a task in one message. {finish}"
+_ONE_ANSWER = "Think step by step, then end with the line ANSWER: and the answer."
+_ONE_FUNCTION = "Write only the complete definition of the function in a ```python block."
+_ONE_PROGRAM = """\
+Write one complete Python program that does the task, in a ```python block. It is run once."""
+_ONE_PROMPTS = (_SINGLE, _ONE_ANSWER, _ONE_FUNCTION, _ONE_PROGRAM)
+SINGLE_DIGEST = hashlib.sha256(
+    "\0".join([str(SINGLE_VERSION), *_ONE_PROMPTS]).encode()
+).hexdigest()[:12]
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -165,10 +180,9 @@ def python_turns(turns: int = 5) -> Solver:
     """The agent; the model, its temperature and its token limit are those of the evaluation."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001
-        known = state.metadata
-        task = _Asked(known.get("function"), bool(known.get("acts")))
+        task = _asked(state)
         system = ChatMessageSystem(content=_introduction(task, turns))
-        state.messages = [system, *state.messages]
+        state.messages = [system, *inserted(state)]
         ending = await _run(state, get_model(), turns, task)
         store().set("ending", ending.__dict__)
         state.completed = True
@@ -177,12 +191,54 @@ def python_turns(turns: int = 5) -> Solver:
     return solve
 
 
-def _introduction(task: _Asked, turns: int) -> str:
-    finish, example = _FINISH_ANSWER, _EXAMPLE_ANSWER
+@solver
+def single_turn() -> Solver:
+    """One message: the final answer, or the function that a code task asks for. Where the task is
+    to act, the message's program is run once, and its output is not seen."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001
+        task = _asked(state)
+        said = _SINGLE.format(finish=_finish(task, _ONE_ANSWER, _ONE_FUNCTION, _ONE_PROGRAM))
+        state.messages = [ChatMessageSystem(content=said), *inserted(state)]
+        ending = await _one_message(state, get_model(), task)
+        store().set("ending", ending.__dict__)
+        state.completed = True
+        return state
+
+    return solve
+
+
+async def _one_message(state: TaskState, model: Model, task: _Asked) -> Ending:
+    output = await _generate(model, state)
+    if output is None:
+        return Ending(None, "out of context", 0)
+    state.output = output
+    # A program that is run ends where its output is imagined. An answer may stand behind that.
+    text = replies.until_output(output.completion) if task.acts else output.completion
+    state.messages.append(ChatMessageAssistant(content=text, model=output.model))
+    reply = replies.read(text)
+    if task.acts and reply.code is not None:
+        await _execute(reply.code)
+        return Ending(reply.answer, "answered", 1, 1)
+    so_far = _Progress(texts=(text,))
+    answer = (None if task.function else reply.answer) or _last(so_far, task)
+    done = answer is not None and not task.acts
+    return Ending(answer, "answered" if done else "out of turns", 1, int(reply.code is not None))
+
+
+def _asked(state: TaskState) -> _Asked:
+    return _Asked(state.metadata.get("function"), bool(state.metadata.get("acts")))
+
+
+def _finish(task: _Asked, answer: str, function: str, act: str) -> str:
     if task.function:
-        finish, example = _FINISH_CODE, _EXAMPLE_CODE
-    elif task.acts:
-        finish, example = _FINISH_ACT, _EXAMPLE_ACT
+        return function
+    return act if task.acts else answer
+
+
+def _introduction(task: _Asked, turns: int) -> str:
+    finish = _finish(task, _FINISH_ANSWER, _FINISH_CODE, _FINISH_ACT)
+    example = _finish(task, _EXAMPLE_ANSWER, _EXAMPLE_CODE, _EXAMPLE_ACT)
     return _SYSTEM.format(finish=finish, example=example, turns=turns)
 
 
@@ -192,7 +248,7 @@ async def _run(state: TaskState, model: Model, turns: int, task: _Asked) -> Endi
     for left in reversed(range(turns)):
         output = await _generate(model, state)
         if output is None:
-            return so_far.end(_best(so_far, task), "out of context")
+            return so_far.end(_last(so_far, task), "out of context")
         state.output = output
         text = replies.until_output(output.completion)
         state.messages.append(ChatMessageAssistant(content=text, model=output.model))
@@ -213,7 +269,7 @@ async def _run(state: TaskState, model: Model, turns: int, task: _Asked) -> Endi
             cut = reply.cut or output.stop_reason == "max_tokens"
             answer = _told(said, task, so_far, cut=cut, last=left == 1)
             state.messages.append(ChatMessageUser(content=answer))
-    return so_far.end(_best(so_far, task), "out of turns")
+    return so_far.end(_last(so_far, task), "out of turns")
 
 
 async def _generate(model: Model, state: TaskState) -> ModelOutput | None:
@@ -273,6 +329,15 @@ def _best(so_far: _Progress, task: _Asked) -> str | None:
     if task.function is not None:
         return replies.last_definition(so_far.texts, task.function)
     return replies.last_answer(so_far.texts, so_far.output)
+
+
+def _last(so_far: _Progress, task: _Asked) -> str | None:
+    """What a run that did not finish comes to. More is tried here than while it goes on, where a
+    message that does not compile is better answered with its error."""
+    best = _best(so_far, task)
+    if best is None and task.function is not None:
+        return replies.whole_definition(so_far.texts, task.function)
+    return best
 
 
 def _told(said: str, task: _Asked, so_far: _Progress, *, cut: bool, last: bool) -> str:

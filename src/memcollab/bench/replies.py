@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -156,9 +157,9 @@ def stated_answer(text: str) -> str | None:
     """
     lines = [_answer_at(text, found) for found in reversed(list(_ANSWER.finditer(text)))]
     hashes = _HASHES.match(_last_line(text))
-    boxed = [clean(each) for each in reversed([*_boxed(text), *([hashes[1]] if hashes else [])])]
+    marked = [clean(each) for each in reversed([*boxed(text), *([hashes[1]] if hashes else [])])]
     short = [line for line in lines if line and len(line.split()) <= _SHORT]
-    return next((each for each in [*short, *boxed, *lines] if each), None)
+    return next((each for each in [*short, *marked, *lines] if each), None)
 
 
 def _answer_at(text: str, found: re.Match[str]) -> str | None:
@@ -216,6 +217,43 @@ def last_definition(messages: Sequence[str], name: str) -> str | None:
     return None
 
 
+def whole_definition(messages: Sequence[str], name: str) -> str | None:
+    """The last whole definition of ``name`` in code that does not compile as it stands, or that
+    stands in no fence: what comes behind it was cut off or is prose, or all of it is indented.
+
+    Whole is a function behind which something else begins: of one that was itself cut off nobody
+    can say what it would have been.
+    """
+    for text in reversed(messages):
+        parts = [(block.text, block.closed) for block in blocks(text)]
+        for part, closed in [(text, False), *parts][::-1]:
+            lines = _unprompted(textwrap.dedent(part)).splitlines()
+            if code := _whole(lines, name, ends=closed):
+                return code
+    return None
+
+
+def _whole(lines: list[str], name: str, *, ends: bool) -> str | None:
+    """The definition with what stands before and behind it, as much of both as compiles."""
+    head = re.compile(rf"(?:async )?def {re.escape(name)}\s*\(")
+    heads = [number for number, line in enumerate(lines) if head.match(line)]
+    begun = [number for number, line in enumerate(lines) if line.strip() and not line[0].isspace()]
+    if not heads:
+        return None
+    # Where a statement begins, the one before it is whole; so is the last of a closed block.
+    stops = [stop for stop in [*begun, *([len(lines)] if ends else [])] if stop > heads[-1]]
+    starts = [start for start in begun if start <= heads[-1]][-_LONGEST_PROGRAM:]
+    for start in starts if stops else ():
+        if defines("\n".join(lines[start : stops[0]]), name):
+            last = next(
+                stop
+                for stop in reversed(stops[:_LONGEST_PROGRAM])
+                if parse("\n".join(lines[start:stop])) is not None
+            )
+            return "\n".join(lines[start:last]).rstrip()
+    return None
+
+
 def defines(code: str, name: str) -> bool:
     """Whether the code compiles and binds ``name`` at its top level."""
     tree = parse(code)
@@ -255,8 +293,8 @@ def clean(answer: str) -> str | None:
 
 
 def _unwrapped(text: str) -> str:
-    boxed = _boxed(text)
-    text = (boxed[-1] if boxed else text).strip().strip(_MARKS).strip()
+    contents = boxed(text)
+    text = (contents[-1] if contents else text).strip().strip(_MARKS).strip()
     for opening, closing in (("\\(", "\\)"), ("\\[", "\\]"), ("$$", "$$"), ("$", "$")):
         if text.startswith(opening) and text.endswith(closing) and len(text) > 2 * len(opening):
             text = text[len(opening) : -len(closing)]
@@ -264,7 +302,7 @@ def _unwrapped(text: str) -> str:
     return re.sub(r"^(?:\\[(\[]|\$)|(?:\\[)\]]|\$)$", "", text.strip().rstrip(".")).strip(_MARKS)
 
 
-def _boxed(text: str) -> list[str]:
+def boxed(text: str) -> list[str]:
     """Contents of ``\\boxed{…}``, braces balanced."""
     found = []
     for start in re.finditer(r"\\boxed\s*\{", text):
