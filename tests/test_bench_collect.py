@@ -16,7 +16,9 @@ import pytest
 from inspect_ai.log import EvalLog, read_eval_log
 
 from memcollab.bench import confine
-from memcollab.bench.collect import AgentSpec, Attempted, CollectReport, collect, finished
+from memcollab.bench.collect import CollectReport, collect
+from memcollab.bench.evaluate import Attempted, finished
+from memcollab.bench.roster import AgentSpec
 from memcollab.bench.scripted import Answer, Messages, ScriptedServer
 from memcollab.errors import MissingExtra, ModelUnavailable, SandboxError, UsageError
 
@@ -298,6 +300,16 @@ def test_a_server_that_is_not_there_is_said_at_once(tasks: Path, tmp_path: Path)
     """Before anything is run, with the address."""
     with pytest.raises(ModelUnavailable, match="does not answer"):
         collect(tasks, ["m@http://127.0.0.1:9/v1"], tmp_path / "runs", sandbox="none")
+
+
+def test_a_server_of_another_model_is_refused(tasks: Path, tmp_path: Path, kind: str) -> None:
+    """A server that answers to any name would mislabel the runs: what it serves is compared."""
+    with ScriptedServer(good, names=["lab/other", "third"]) as server:
+        with pytest.raises(ModelUnavailable, match=r"serves 'lab/other', 'third', not 'named'"):
+            collect(tasks, [f"named@{server.url}"], tmp_path, sandbox=kind)
+        assert server.requests == []
+        report = collect(tasks, [f"other@{server.url}"], tmp_path, sandbox=kind)
+    assert report.complete
 
 
 @pytest.mark.parametrize(

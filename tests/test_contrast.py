@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcollab.contrast import mixed_tasks, select_contrasts
-from memcollab.recipe import DEFAULT, PAPER_V1, PAPER_V2
+from memcollab.recipe import DEFAULT, PAPER_V1, PAPER_V2, SINGLE
 from memcollab.records import Agent, Contrast, RunSummary
 
 
@@ -251,6 +251,19 @@ def test_paper_v2_contrasts_the_strongest_correct_run_with_each_other():
         ("both_wrong", "a", "b"),
         ("both_wrong", "a", "c"),
     ]
+
+
+@given(many_runs())
+def test_single_puts_every_judged_run_alone(runs):
+    """Each judged run stands on both sides of its own contrast, at most so many of a task."""
+    limit = SINGLE.max_contrasts_per_task
+    judged = {run.id: run.task_id for run in runs if run.solved is not None}
+    found = select_contrasts(runs, SINGLE)
+    assert all(each.kind == "single" and each.preferred == each.other for each in found)
+    per_task = Counter(judged.values())
+    assert Counter(each.task_id for each in found) == {
+        task: min(limit, count) for task, count in per_task.items()
+    }
 
 
 @given(many_runs())

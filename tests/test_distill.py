@@ -21,7 +21,7 @@ from memcollab.distill import (
 )
 from memcollab.errors import ModelError, ModelUnavailable
 from memcollab.models import Answer, LanguageModel, Prompt, ScriptedModel
-from memcollab.recipe import DEFAULT, PAPER_V1
+from memcollab.recipe import DEFAULT, PAPER_V1, SINGLE
 from memcollab.records import Agent, Contrast, Step, Task, ToolCall, Trajectory, Verdict
 
 TASK = Task(text="Book the red room for Ada on the second of May.")
@@ -116,6 +116,19 @@ def test_the_papers_recipe_words_its_own_request() -> None:
 
     assert "<preferred-attempt>" in user
     assert "right" not in user
+
+
+@pytest.mark.parametrize(("solved", "said"), [(True, "right"), (False, "wrong")])
+def test_one_run_alone_is_shown_whole_with_how_it_ended(solved: bool, said: str) -> None:
+    """Recipe `single` puts one attempt before the writer, uncut, and says how it ended."""
+    only = run("owl-7b", "open the form", "send it", solved=solved)
+    contrast = Contrast(task_id=TASK.id, kind="single", preferred=only.id, other=only.id)
+
+    user = request_for(contrast, TASK, only, only, SINGLE).prompt.user
+
+    assert f"<attempt-that-was-{said}>" in user
+    assert user.count("open the form") == user.count("send it") == 1
+    assert "earlier steps" not in user
 
 
 def test_a_batch_line_is_what_a_provider_takes() -> None:

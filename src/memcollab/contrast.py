@@ -10,6 +10,7 @@ The contract of this module:
   difference that shows between unrelated models is less likely to be one model's style
   (paper section 3.1: keep the invariant, drop the bias). design/contrast.md gives the rules.
 * ``paper-v1`` and ``paper-v2`` filter nothing, to the letter (paper section 3.2).
+* ``single`` puts nothing beside a run: it is what the others are compared with.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ def select_contrasts(
     tasks = _by_task(runs)
     if recipe.pairing == "discordant":
         return [contrast for task in tasks for contrast in _default(task, recipe)]
+    if recipe.pairing == "single":
+        limit = recipe.max_contrasts_per_task
+        return [_contrast("single", run, run) for task in tasks for run in task[:limit]]
     judged = [run for task in tasks for run in task]
     strength = _strength(judged, strongest_first)
     if recipe.pairing == "paper-v1":

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -51,6 +51,7 @@ _TEMPLATES = {
     "efficiency": "distill.efficiency",
     "both_right": "distill.paper",
     "both_wrong": "distill.paper",
+    "single": "distill.single",
 }
 
 
@@ -97,6 +98,7 @@ def request_for(
     names = {preferred.agent.model, other.agent.model}
     user = Template(template).substitute(
         limit=recipe.max_entries,
+        outcome="right" if preferred.verdict.solved else "wrong",
         task=_defuse(task.text, names),
         preferred=_defuse(first, names),
         other=_defuse(second, names),
@@ -123,12 +125,13 @@ def prompt_hash(kind: ContrastKind, recipe: Recipe) -> str:
 
 def _template(kind: ContrastKind, recipe: Recipe) -> str:
     """The paper's recipes word every contrast alike: its preferred run may be a wrong one."""
-    return _prompt(_TEMPLATES[kind] if recipe.pairing == "discordant" else "distill.paper")
+    alike = recipe.pairing in ("paper-v1", "paper-v2")
+    return _prompt("distill.paper" if alike else _TEMPLATES[kind])
 
 
 async def distil(
     requests: Iterable[Request], writer: LanguageModel, *, parallel: int = 4
-) -> AsyncIterator[Distilled | Failed]:
+) -> AsyncGenerator[Distilled | Failed, None]:
     """Ask ``writer`` about every request, at most ``parallel`` at once, as answers come.
 
     Raises:
@@ -248,7 +251,8 @@ def _prompt(name: str) -> str:
 
 def _cut_pair(preferred: Trajectory, other: Trajectory, budget: int) -> tuple[str, str]:
     """Both runs as text, each within ``budget`` characters, around the point where they part."""
-    parting = _parting(preferred.steps, other.steps)
+    alone = preferred.id == other.id
+    parting = 0 if alone else _parting(preferred.steps, other.steps)
     return _cut(preferred.steps, parting, budget), _cut(other.steps, parting, budget)
 
 

@@ -59,6 +59,11 @@ def write_guidance(constraints: Sequence[Constraint], budget: int) -> Guidance:
     return Guidance(text=text, tokens=count_tokens(text), shown=tuple(shown))
 
 
+def fence(text: str) -> str:
+    """``text`` as one block of guidance, as it is but for tags of ours that it holds."""
+    return _block([text.replace(_OPEN, "").replace(_CLOSE, "")])
+
+
 def _block(lines: Sequence[str]) -> str:
     return "\n".join((_OPEN, _HEADING, *lines, _CLOSE))
 

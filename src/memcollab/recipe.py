@@ -8,6 +8,8 @@
 ``default``   discordant pairs of different models first, spread over model families; efficiency
               contrasts where both were right at very different cost; drafts screened and merged;
               recall soft over categories, few entries, abstains below a threshold.
+``single``    one run at a time, nothing beside it: what memory from a model's own runs usually is.
+              For comparison; all but the pairing is as in ``default``.
 
 The threshold values of ``default`` were chosen on validation tasks only; design/recall.md has the
 measurements.
@@ -29,7 +31,7 @@ class Recipe(BaseModel):
 
     name: str = Field(description="how a bank and a report call it")
     # contrast
-    pairing: Literal["discordant", "paper-v1", "paper-v2"] = Field(
+    pairing: Literal["discordant", "paper-v1", "paper-v2", "single"] = Field(
         default="discordant", description="which runs of a task are put beside each other"
     )
     max_contrasts_per_task: int | None = Field(default=4, description="None = all pairs")
@@ -81,8 +83,9 @@ PAPER_V1 = Recipe(
     guidance_tokens=1200,
 )
 PAPER_V2 = PAPER_V1.model_copy(update={"name": "paper-v2", "pairing": "paper-v2"})
+SINGLE = DEFAULT.model_copy(update={"name": "single", "pairing": "single"})
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT, PAPER_V1, PAPER_V2)}
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, PAPER_V1, PAPER_V2, SINGLE)}
 
 
 def recipe(name: str | Recipe) -> Recipe:

@@ -31,7 +31,9 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Role = Literal["system", "user", "assistant", "tool"]
 Scope = Literal["reasoning", "harness"]
 Status = Literal["active", "quarantined", "retired"]
-ContrastKind = Literal["discordant", "same_model", "efficiency", "both_right", "both_wrong"]
+ContrastKind = Literal[
+    "discordant", "same_model", "efficiency", "both_right", "both_wrong", "single"
+]
 
 
 def content_id(kind: str, content: Mapping[str, Any]) -> str:
@@ -232,7 +234,7 @@ class Contrast(Record):
 
     ``preferred`` and ``other`` are trajectory ids. For ``efficiency`` both were solved and
     ``preferred`` took far less; ``both_right`` and ``both_wrong`` exist in the paper's
-    recipes only.
+    recipes only. ``single`` is one run that stands on both sides (recipe ``single``).
     """
 
     task_id: str

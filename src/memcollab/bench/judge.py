@@ -58,6 +58,8 @@ import ast
 def run(given, verdict, told):
     begin()
     space = {"__name__": "solution"}
+    exec(compile(given["setup"], "setup.py", "exec"), space)
+    stub = space.get(given["entry_point"])
     failed = None
     # Statement by statement: an example below the function that raises does not take it away.
     for node in ast.parse(given["source"]).body:
@@ -65,7 +67,7 @@ def run(given, verdict, told):
             exec(compile(ast.Module([node], []), "solution.py", "exec"), space)
         except BaseException as error:
             failed = failed or told(error)
-    if given["entry_point"] not in space:
+    if space.get(given["entry_point"]) is stub:
         return verdict("crashed", failed)
     try:
         exec(compile(given["tests"], "tests.py", "exec"), space)
@@ -175,8 +177,8 @@ async def _check(task: BenchTask, answer: str, box: Confined) -> Judgement:
                 return Judgement(None)
             given = {"gold": gold, "answer": answer}
             return await _checked(_MATHS, given, task, box, _MATHS_PACKAGES)
-        case Code(entry_point=name, tests=tests):
-            given = {"source": answer, "entry_point": name, "tests": tests}
+        case Code(entry_point=name, tests=tests, setup=setup):
+            given = {"source": answer, "entry_point": name, "tests": tests, "setup": setup}
             return await _checked(_CODE, given, task, box, None)
         case State(check=check):
             return await _checked(_STATE, {"check": check, "answer": answer}, task, box, ())

@@ -32,10 +32,14 @@ class ScriptedServer:
         with ScriptedServer(lambda messages: "ANSWER: 42") as server:
             collect(tasks, [f"scripted@{server.url}"], log_dir)
 
-    ``requests`` holds the body of every request, in order of arrival.
+    ``requests`` holds the body of every request, in order of arrival. ``names`` are the models that
+    it says it serves; without any it does not say.
     """
 
-    def __init__(self, script: Callable[[Messages], str | Answer]) -> None:
+    def __init__(
+        self, script: Callable[[Messages], str | Answer], names: Sequence[str] = ()
+    ) -> None:
+        self.names = names
         self.requests: list[dict[str, Any]] = []
         self._script = script
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -65,7 +69,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._send(200, {"object": "list", "data": [{"id": "scripted"}]})
+                self._send(200, {"object": "list", "data": [{"id": name} for name in served.names]})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -7,17 +7,20 @@
 
 * ``math``: ``answer``, compared by math-verify.
 * ``exact``: ``answer``, compared as text (case, spaces and a closing full stop aside).
-* ``code``: ``entry_point`` and ``tests``, Python that raises when the function is wrong.
+* ``code``: ``entry_point`` and ``tests``, Python that raises when the function is wrong; ``setup``,
+  Python that is run before the answer (imports that the task gives).
 * ``state``: ``check``, Python that looks at what the run left in its working folder and raises
   when it is wrong. It can import ``module`` and sees the final answer as ``answer``.
 
 ``files`` (relative path → text) lie in the working folder at the start. ``module`` is a Python
-file, named relative to the task file, that the agent's code can import and not change.
+file, named relative to the task file, that the agent's code can import and not change. ``part``
+(``build`` or ``test``) matters to an experiment only: what is learned from, and what is measured.
 """
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -34,7 +37,9 @@ class _Value(BaseModel):
 
 def _compiles(source: str) -> str:
     try:
-        compile(source, "<checker>", "exec")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a published test may hold a bad escape
+            compile(source, "<checker>", "exec")
     except SyntaxError as error:
         raise ValueError(f"does not compile: {error}") from None
     return source
@@ -55,13 +60,17 @@ class Exact(_Value):
 
 
 class Code(_Value):
-    """The name of the function that is asked for, and Python that raises when it is wrong."""
+    """The name of the function that is asked for, and Python that raises when it is wrong.
+
+    ``setup`` is what the task gives and an answer need not repeat: it is run before the answer.
+    """
 
     kind: Literal["code"]
     entry_point: str = Field(pattern=r"^[A-Za-z_]\w*$")
     tests: str = Field(min_length=1)
+    setup: str = ""
 
-    _sound = field_validator("tests")(_compiles)
+    _sound = field_validator("tests", "setup")(_compiles)
 
 
 class State(_Value):
@@ -83,6 +92,7 @@ class BenchTask(_Value):
     task: str = Field(min_length=1)
     checker: Checker
     category: str | None = None
+    part: Literal["build", "test"] | None = None
     files: dict[str, str] = Field(default_factory=dict)
     module: str | None = None
     module_text: str | None = Field(default=None, exclude=True)

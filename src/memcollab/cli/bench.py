@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from memcollab.cli import options
+from memcollab.cli import experiment, options
 
-app = typer.Typer(help="Let models attempt tasks, in a sandbox.", no_args_is_help=True)
-
-
-@app.callback()
-def _bench() -> None:
-    """Let models attempt tasks, in a sandbox."""
+app = typer.Typer(help="Does memory help? Experiments, in a sandbox.", no_args_is_help=True)
+app.command()(experiment.plan)
+app.command()(experiment.build)
+app.command()(experiment.learn)
+app.command()(experiment.run)
+app.command()(experiment.report)
+app.command()(experiment.publish)
+app.command()(experiment.restore)
 
 
 @app.command()
@@ -38,7 +40,6 @@ def collect(
     """Let several models attempt the same tasks; the logs are what learn reads."""
     from memcollab.bench.collect import collect as run
     from memcollab.cli import show
-    from memcollab.errors import ModelError
 
     with show.progress(quiet=as_json) as tick:
         report = run(
@@ -53,10 +54,4 @@ def collect(
             seed=seed,
             progress=tick and (lambda done: tick(done.model, done.done, done.total)),
         )
-    show.collected(report, as_json=as_json)
-    if not report.complete:
-        first = next((each.first_error for each in report.agents if each.first_error), "")
-        raise ModelError(
-            f"some attempts have no verdict: {first!r}. Next: the same command again; what was "
-            "finished is not repeated"
-        )
+    experiment.tell(report, f"memcollab learn {log_dir} --writer MODEL", as_json=as_json)

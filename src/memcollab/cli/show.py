@@ -24,6 +24,7 @@ from memcollab.records import Constraint, LearnReport, Recall
 
 if TYPE_CHECKING:
     from memcollab.bench.collect import CollectReport
+    from memcollab.bench.plan import Cell
 
 console = Console(highlight=False)
 
@@ -208,7 +209,7 @@ def verification(found: Verification, *, as_json: bool) -> None:
         console.print("every stored thing matches its id")
 
 
-def collected(report: CollectReport, *, as_json: bool) -> None:
+def collected(report: CollectReport, following: str, *, as_json: bool) -> None:
     if as_json:
         emit(report)
         return
@@ -225,7 +226,79 @@ def collected(report: CollectReport, *, as_json: bool) -> None:
                 ("seconds", agent.usage.seconds),
             ],
         )
-    console.print(f"Next: memcollab learn {report.log_dir} --writer MODEL", markup=False)
+    console.print(f"Next: {following}", markup=False, soft_wrap=True)
+
+
+def planned(cells: Sequence[Cell], *, as_json: bool) -> None:
+    """The cells of an experiment, agent by agent, and what is left of it."""
+    if as_json:
+        emit(cells)
+        return
+    for agent in dict.fromkeys(cell.agent for cell in cells):
+        own = [cell for cell in cells if cell.agent == agent]
+        console.print(_cells(agent, own))
+        console.print(f"{agent}: {_cost(own)}\n", markup=False, soft_wrap=True)
+
+
+def _cells(agent: str, cells: Sequence[Cell]) -> Table:
+    table = Table(box=None, header_style="bold", title=escape(agent), title_justify="left")
+    table.add_column("arm", no_wrap=True)
+    table.add_column("suite", no_wrap=True)
+    for name in ("tasks", "done", "shared", "to run", "guided", "guidance", "minutes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    several = {cell.arm for cell in cells for other in cells if _rivals(cell, other)}
+    for cell in cells:
+        name = f"{cell.arm} ← {cell.source}" if cell.arm in several else cell.arm
+        counts = (cell.attempts, cell.known, cell.shared, cell.to_run, cell.guided)
+        table.add_row(
+            escape(name),
+            escape(cell.suite),
+            *map(str, counts),
+            f"{cell.guidance_tokens:.0f}",
+            "?" if cell.seconds is None else f"{cell.seconds / 60:.0f}",
+        )
+    return table
+
+
+def _rivals(one: Cell, other: Cell) -> bool:
+    """Whether an arm has two memories: then a cell is named by its source, too."""
+    return one.arm == other.arm and one.source != other.source
+
+
+def _cost(cells: Sequence[Cell]) -> str:
+    to_run = sum(cell.to_run for cell in cells)
+    if not to_run:
+        return "nothing to run"
+    if any(cell.tokens is None for cell in cells):
+        most = sum(cell.most_output_tokens for cell in cells)
+        cost = f"at most {most:,} output tokens; a better figure after the first attempts"
+    else:
+        tokens = sum(cell.tokens or 0 for cell in cells)
+        minutes = sum(cell.seconds or 0 for cell in cells) / 60
+        cost = f"about {tokens:,.0f} tokens and {minutes:.0f} minutes of work, one at a time"
+    return f"{to_run} attempts to run, {cost}"
+
+
+def memories(reports: Mapping[str, LearnReport], *, as_json: bool) -> None:
+    """What the memories of an experiment were made of, bank by bank and suite by suite."""
+    if as_json:
+        emit(reports)
+        return
+    table = Table(box=None, header_style="bold")
+    table.add_column("memory", overflow="fold")
+    for name in ("runs", "contrasts", "waiting", "drafts", "refused", "constraints"):
+        table.add_column(name, justify="right")
+    for name, report in reports.items():
+        counts = (
+            report.judged,
+            sum(report.contrasts.values()),
+            report.pending,
+            report.distilled,
+            sum(report.refused.values()),
+            report.constraints,
+        )
+        table.add_row(escape(name), *map(str, counts))
+    console.print(table)
 
 
 def imported(found: Imported, *, as_json: bool) -> None:

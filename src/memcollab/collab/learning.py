@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from functools import cached_property
-from typing import cast
 
 from memcollab.bank import Bank, Merge, Pending, Screened, StoredAnswer
 from memcollab.collab.intake import Intake, Progress
@@ -106,9 +105,7 @@ async def ask(
     failures: list[str] = []
     usage = Usage()
     done = 0
-    answers = cast(
-        "AsyncGenerator[Distilled | Failed, None]", distil(requests, writer, parallel=parallel)
-    )
+    answers = distil(requests, writer, parallel=parallel)
     # Closed in this order, however it ends: requests still open are called off while the writer's
     # connections, and the loop they belong to, are there.
     async with in_use(writer), aclosing(answers):

@@ -34,7 +34,7 @@ class _Print:
         return frozenset(zip(*shifted, strict=False))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def _print(text: str) -> _Print:
     return _Print(text)
 

@@ -1,0 +1,360 @@
+"""What an experiment measures, attempt by attempt, and what of it the logs already hold.
+
+An attempt is known by what is run: task, agent, settings, seed and guidance. Arms that show the
+same task the same guidance (or none) share one attempt: the same words make the same run, so the
+paired difference there is 0 and not noise. At temperatures above 0 this holds for a seed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from memcollab.bench.arms import NOTHING, Arm, Guide, Memory, Shown, memories
+from memcollab.bench.attempts import Attempt
+from memcollab.bench.evaluate import Job, Settings, judged, samples
+from memcollab.bench.experiment import Experiment
+from memcollab.bench.roster import AgentSpec
+from memcollab.bench.suites import Suite
+from memcollab.bench.tables import Plan
+from memcollab.bench.tasks import BenchTask
+from memcollab.collab import MemCollab
+from memcollab.errors import UsageError
+from memcollab.recall import same_task
+from memcollab.records import Agent, Record
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalSampleSummary
+
+
+Name = tuple[str, str]  # of an attempt in the logs: its agent and its key
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One attempt that the experiment asks for."""
+
+    arm: str
+    suite: str
+    agent: AgentSpec
+    task: BenchTask
+    settings: Settings
+    source: str | None
+    shown: Shown
+
+    @cached_property
+    def job(self) -> Job:
+        """What is run."""
+        return Job(self.task, self.shown.guidance, self.shown.constraints)
+
+    @cached_property
+    def key(self) -> str:
+        """What is run, hashed; the agent is not part of it."""
+        return self.job.digest(self.settings)
+
+
+class Cell(Record):
+    """One arm × suite × agent: what is planned, what of it is known, what the rest will cost.
+
+    ``shared`` attempts are run for another arm of the plan. Costs are means over what the agent did
+    in the logs so far, times what is left to run; None where it has done nothing yet.
+    """
+
+    arm: str
+    suite: str
+    agent: str
+    source: str | None = None
+    attempts: int
+    known: int
+    shared: int
+    to_run: int
+    guided: int
+    guidance_tokens: float
+    most_output_tokens: int
+    tokens: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder of an experiment."""
+
+    root: Path
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the measured runs."""
+        return self.root / "logs"
+
+    def build(self, suite: str) -> Path:
+        """Logs of the build runs."""
+        return self.root / "build" / suite
+
+    def bank(self, memory: Memory) -> Path:
+        """The bank of a memory."""
+        return self.root / "banks" / f"{memory.name}.db"
+
+
+def plan(
+    experiment: Experiment, suites: Sequence[Suite], place: Place, *, early: bool = False
+) -> list[Planned]:
+    """Every attempt that the experiment asks for: task by task, so that a run that is stopped
+    early has measured the same tasks under every arm.
+
+    ``early``: where a bank is not made yet, count on guidance of the whole budget for every task.
+
+    Raises:
+        UsageError: a bank is missing, or holds a constraint learned from a test task.
+    """
+    agents = experiment.specs(experiment.agents)
+    builders = [spec.name for spec in experiment.specs(experiment.builders)]
+    planned: list[tuple[int, Planned]] = []
+    checked: set[Memory] = set()
+    for spec in agents:
+        for arm in experiment.arms:
+            for memory in memories(arm, spec.name, builders):
+                cells = _Column(experiment, suites, spec, arm.name, memory)
+                if memory is None:
+                    planned += cells.attempts(_always(NOTHING))
+                elif early and not learned(place.bank(memory)):
+                    budget = experiment.guidance_tokens
+                    unknown = Shown(f"{arm.name} {memory.name}", budget)
+                    planned += cells.attempts(_always(unknown))
+                else:
+                    with _guide(experiment, place, arm, memory, spec) as guide:
+                        if memory not in checked:
+                            refuse_contaminated(guide.collab, suites, place.bank(memory))
+                            checked.add(memory)
+                        planned += cells.attempts(guide.show)
+    return [each for _, each in sorted(planned, key=lambda entry: entry[0])]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One arm for one agent and one memory, over all suites."""
+
+    experiment: Experiment
+    suites: Sequence[Suite]
+    spec: AgentSpec
+    arm: str
+    memory: Memory | None
+
+    def attempts(self, show: Callable[[BenchTask], Shown]) -> list[tuple[int, Planned]]:
+        """Its attempts, each with its task's place in the suite."""
+        source = "+".join(self.memory.models) if self.memory else None
+        found = []
+        for suite in self.suites:
+            for place, task in enumerate(suite.test):
+                shown = show(task)
+                for seed in self.experiment.seeds:
+                    settings = self.experiment.measured(seed)
+                    made = Planned(self.arm, suite.name, self.spec, task, settings, source, shown)
+                    found.append((place, made))
+        return found
+
+
+def _always(shown: Shown) -> Callable[[BenchTask], Shown]:
+    def show(_: BenchTask) -> Shown:
+        return shown
+
+    return show
+
+
+@contextmanager
+def _guide(
+    experiment: Experiment, place: Place, arm: Arm, memory: Memory, spec: AgentSpec
+) -> Iterator[Guide]:
+    bank = place.bank(memory)
+    if not learned(bank):
+        raise UsageError(
+            f"the arm {arm.name!r} reads the bank {str(bank)!r}, for which no writer has answered "
+            "yet. Next: memcollab bench learn with the same experiment and folder"
+        )
+    agent = Agent(model=spec.name, harness=experiment.harness)
+    guide = Guide.open(arm, bank, agent, experiment.limit, experiment.guidance_tokens)
+    with guide.collab:
+        yield guide
+
+
+def learned(bank: Path) -> bool:
+    """Whether a writer has answered for a bank. One that is there and waits for its answers would
+    pass for a memory that does not help."""
+    if not bank.exists():
+        return False
+    with MemCollab(bank, create=False) as collab:
+        return bool(collab.bank.stats().answers_by_writer)
+
+
+def refuse_contaminated(collab: MemCollab, suites: Sequence[Suite], bank: Path) -> None:
+    """See that no constraint was learned from a test task, near-duplicates included.
+
+    Raises:
+        UsageError: one was; it and the task are named.
+    """
+    asked = [task for suite in suites for task in suite.test]
+    rows = collab.bank.index_rows(0).rows
+    texts = {task.id: task.text for task in collab.bank.tasks()}
+    sources = {task_id: row.constraint.id for row in rows for task_id in row.task_ids}
+    for task_id, constraint in sorted(sources.items()):
+        for task in asked:
+            if same_task(texts[task_id], task.task):
+                raise UsageError(
+                    f"the bank {str(bank)!r} holds {constraint!r}, which was learned from the test "
+                    f"task {task.task_id!r}: what would be measured is the answer being known. "
+                    "Next: learn the bank from build tasks only"
+                )
+
+
+# -- what the logs hold ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of an attempt, as a log holds it."""
+
+    log: str
+    sample: str
+    solved: bool | None
+    failure: str | None
+    error: str | None
+    turns: int
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+
+
+def known(log_dir: Path) -> dict[Name, Done]:
+    """What the logs hold, by agent and key. A verdict goes before an error; of several verdicts
+    the first counts, whatever it is."""
+    found: dict[Name, Done] = {}
+    for path, sample in samples(log_dir):
+        name = sample.metadata.get("memcollab_model"), sample.metadata.get("memcollab_digest")
+        if not all(name):
+            continue
+        done = _done(path, sample)
+        before = found.get((str(name[0]), str(name[1])))
+        if before is None or (before.solved is None and done.solved is not None):
+            found[str(name[0]), str(name[1])] = done
+    return found
+
+
+def _done(path: Path, sample: EvalSampleSummary) -> Done:
+    score = next(iter((sample.scores or {}).values()), None) if judged(sample) else None
+    more = (score.metadata or {}) if score else {}
+    spent = list(sample.model_usage.values())
+    failure = more.get("failure")
+    return Done(
+        log=path.name,
+        sample=str(sample.id),
+        solved=None if score is None else score.value == "C",
+        failure=str(failure) if failure else None,
+        error=None if score else str(sample.error or sample.limit or "no verdict"),
+        turns=int(more.get("turns") or 0),
+        # Inspect counts tokens that the server had in its cache apart.
+        input_tokens=sum(each.input_tokens + (each.input_tokens_cache_read or 0) for each in spent),
+        output_tokens=sum(each.output_tokens for each in spent),
+        seconds=sample.working_time or 0.0,
+    )
+
+
+def attempts(planned: Iterable[Planned], done: Mapping[Name, Done]) -> list[Attempt]:
+    """One record for each planned attempt that the logs hold."""
+    records = []
+    for each in planned:
+        found = done.get((each.agent.name, each.key))
+        if found is None:
+            continue
+        records.append(
+            Attempt(
+                arm=each.arm,
+                suite=each.suite,
+                agent=each.agent.name,
+                source=each.source,
+                task_id=each.task.task_id,
+                seed=each.settings.seed,
+                guidance_tokens=each.shown.tokens,
+                constraints=each.shown.constraints,
+                category=each.shown.category,
+                key=each.key,
+                **found.__dict__,
+            )
+        )
+    return records
+
+
+def outline(planned: Sequence[Planned]) -> Plan:
+    """What was to be run, in the order of showing it."""
+    cells = Counter((each.arm, each.source, each.suite, each.agent.name) for each in planned)
+    return Plan(
+        arms=tuple(dict.fromkeys(each.arm for each in planned)),
+        suites={suite: number for (_, _, suite, _), number in cells.items()},
+        agents=tuple(dict.fromkeys(each.agent.name for each in planned)),
+    )
+
+
+def cells(planned: Sequence[Planned], done: Mapping[Name, Done]) -> list[Cell]:
+    """The plan, cell by cell, with its cost."""
+    groups: dict[tuple[str, ...], list[Planned]] = defaultdict(list)
+    for each in planned:
+        groups[each.arm, each.source or "", each.suite, each.agent.name].append(each)
+    claimed = _with_verdict(done)
+    return [_cell(group, done, claimed) for group in groups.values()]
+
+
+def build_cells(experiment: Experiment, suites: Sequence[Suite], place: Place) -> list[Cell]:
+    """What the builders attempt, as cells of an arm called ``build``."""
+    found = []
+    for spec in experiment.specs(experiment.builders):
+        for suite in suites:
+            group = [
+                Planned("build", suite.name, spec, task, settings, None, NOTHING)
+                for task in suite.build
+                for settings in experiment.built(suite.name)
+            ]
+            done = known(place.build(suite.name))
+            if group:
+                found.append(_cell(group, done, _with_verdict(done)))
+    return found
+
+
+def _with_verdict(done: Mapping[Name, Done]) -> set[Name]:
+    return {name for name, found in done.items() if found.solved is not None}
+
+
+def _cell(
+    group: Sequence[Planned],
+    done: Mapping[Name, Done],
+    claimed: set[Name],
+) -> Cell:
+    """``claimed`` holds what is known or will be run for a cell before, and takes in this one's."""
+    first = group[0]
+    names = [(each.agent.name, each.key) for each in group]
+    keys = set(names)
+    held = sum(name in done and done[name].solved is not None for name in names)
+    to_run = len(keys - claimed)
+    shared = len(group) - held - to_run
+    claimed |= keys
+    past = [each for (agent, _), each in done.items() if agent == first.agent.name]
+    tokens = fmean(each.input_tokens + each.output_tokens for each in past) if past else None
+    seconds = fmean(each.seconds for each in past) if past else None
+    return Cell(
+        arm=first.arm,
+        suite=first.suite,
+        agent=first.agent.name,
+        source=first.source,
+        attempts=len(group),
+        known=held,
+        shared=shared,
+        to_run=to_run,
+        guided=sum(bool(each.shown.guidance) for each in group),
+        guidance_tokens=fmean(each.shown.tokens for each in group),
+        most_output_tokens=to_run * first.settings.turns * first.settings.max_tokens,
+        tokens=None if tokens is None else tokens * to_run,
+        seconds=None if seconds is None else seconds * to_run,
+    )

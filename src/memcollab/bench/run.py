@@ -1,0 +1,219 @@
+"""The steps of an experiment. Each goes on where it stopped by being called again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memcollab.bank import Stats
+from memcollab.bench.arms import Memory, memories
+from memcollab.bench.collect import AgentReport, CollectReport, attempt
+from memcollab.bench.evaluate import Attempted, Evaluation, Job, Settings, require
+from memcollab.bench.experiment import Experiment
+from memcollab.bench.plan import Place, Planned
+from memcollab.bench.roster import AgentSpec
+from memcollab.bench.suites import Suite
+from memcollab.bench.tables import Ledger
+from memcollab.collab import MemCollab
+from memcollab.errors import UsageError
+from memcollab.models import LanguageModel
+from memcollab.records import LearnReport
+
+# A log holds so many attempts at most: small enough to look into, and to be read again quickly.
+_LOG_ATTEMPTS = 200
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How attempts are made: what does not change what is measured."""
+
+    sandbox: str = "bubblewrap"
+    parallel: int = 2
+    only: Collection[str] = ()
+    progress: Callable[[Attempted], None] | None = None
+
+    def chosen(self, specs: Sequence[AgentSpec]) -> list[AgentSpec]:
+        """The agents that are to run now: with one server at a time, one after the other.
+
+        Raises:
+            UsageError: ``only`` names an agent that the experiment does not have.
+        """
+        names = {spec.name for spec in specs}
+        strange = sorted(set(self.only) - names)
+        if strange:
+            raise UsageError(
+                f"the experiment has no agent {strange[0]!r}. Valid: {', '.join(sorted(names))}"
+            )
+        return [spec for spec in specs if not self.only or spec.name in self.only]
+
+    def attempt(
+        self, spec: AgentSpec, jobs: Sequence[Job], evaluation: Evaluation
+    ) -> list[AgentReport]:
+        """The jobs that no log holds, in logs of a bounded size; stops where a log ends in error:
+        the server is gone, and every further one would fail alike."""
+        missing = evaluation.missing(jobs)
+        known = len({job.digest(evaluation.settings) for job in jobs}) - len(missing)
+        reports = [AgentReport(model=spec.name, tasks=known, known=known)]
+        for start in range(0, len(missing), _LOG_ATTEMPTS):
+            part = missing[start : start + _LOG_ATTEMPTS]
+            reports.append(attempt(evaluation, part, resume=False))
+            if reports[-1].unattempted:
+                break
+        return reports
+
+
+def build(
+    experiment: Experiment, suites: Sequence[Suite], place: Place, runner: Runner
+) -> CollectReport:
+    """Let every builder attempt every build task.
+
+    Raises:
+        UsageError, SandboxError, ModelUnavailable: as `memcollab.bench.collect.collect`.
+    """
+    require(runner.sandbox)
+    reports = []
+    for spec in runner.chosen(experiment.specs(experiment.builders)):
+        for suite in suites:
+            for settings in experiment.built(suite.name):
+                folder = place.build(suite.name)
+                folder.mkdir(parents=True, exist_ok=True)
+                evaluation = _evaluation(spec, settings, folder, runner)
+                jobs = [Job(task) for task in suite.build]
+                reports += runner.attempt(spec, jobs, evaluation)
+    return CollectReport(
+        log_dir=str(place.root / "build"), sandbox=runner.sandbox, agents=tuple(reports)
+    )
+
+
+def run(
+    experiment: Experiment, planned: Sequence[Planned], place: Place, runner: Runner
+) -> CollectReport:
+    """Make every planned attempt that no log holds.
+
+    Raises:
+        UsageError, SandboxError, ModelUnavailable: as `memcollab.bench.collect.collect`.
+    """
+    require(runner.sandbox)
+    place.logs.mkdir(parents=True, exist_ok=True)
+    reports = []
+    for spec in runner.chosen(experiment.specs(experiment.agents)):
+        for seed in experiment.seeds:
+            settings = experiment.measured(seed)
+            jobs = [
+                each.job for each in planned if each.agent == spec and each.settings == settings
+            ]
+            evaluation = _evaluation(spec, settings, place.logs, runner)
+            reports += runner.attempt(spec, jobs, evaluation)
+    return CollectReport(log_dir=str(place.logs), sandbox=runner.sandbox, agents=tuple(reports))
+
+
+def _evaluation(spec: AgentSpec, settings: Settings, folder: Path, runner: Runner) -> Evaluation:
+    return Evaluation(spec, settings, folder, runner.sandbox, runner.parallel, runner.progress)
+
+
+def banks_needed(experiment: Experiment) -> list[Memory]:
+    """Every memory that an arm reads, each once, in a fixed order."""
+    builders = [spec.name for spec in experiment.specs(experiment.builders)]
+    found = {
+        memory
+        for spec in experiment.specs(experiment.agents)
+        for arm in experiment.arms
+        for memory in memories(arm, spec.name, builders)
+        if memory is not None
+    }
+    return sorted(found, key=lambda memory: memory.name)
+
+
+def learn(
+    experiment: Experiment,
+    place: Place,
+    *,
+    writer: str | LanguageModel | None = None,
+    writer_url: str | None = None,
+    batch_out: Path | None = None,
+    batch_in: Path | None = None,
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> dict[str, LearnReport]:
+    """Make the bank of every memory from the build runs: the same writer, and of every suite the
+    same number of contrasts.
+
+    Args:
+        batch_out: write all requests to this file in place of asking, each once.
+        batch_in: take the answers from this file.
+
+    Returns:
+        What came of it, by memory and suite (``default-a-b/gsm8k``).
+
+    Raises:
+        UsageError: there are no build runs, or no writer.
+        ModelUnavailable: the writer answers nothing; what it had answered is stored.
+    """
+    reports = {}
+    requests: dict[bytes, None] = {}
+    place.root.joinpath("banks").mkdir(parents=True, exist_ok=True)
+    for memory in banks_needed(experiment):
+        with MemCollab(place.bank(memory), recipe=memory.recipe) as collab:
+            for suite in experiment.suite:
+                if not suite.build:
+                    continue
+                part = place.root / "banks" / f".{memory.name}-{suite.name}.requests"
+                name = f"{memory.name}/{suite.name}"
+                reports[name] = collab.learn(
+                    _runs(place, suite.name),
+                    writer=writer,
+                    writer_url=writer_url,
+                    batch_in=batch_in,
+                    batch_out=part if batch_out else None,
+                    exclude_agents=_others(experiment, memory),
+                    max_contrasts=experiment.contrasts,
+                    progress=progress,
+                )
+                if batch_out:
+                    requests |= dict.fromkeys(part.read_bytes().splitlines(keepends=True))
+                    part.unlink()
+    if batch_out:
+        batch_out.write_bytes(b"".join(requests))
+    return reports
+
+
+def ledgers(experiment: Experiment, place: Place) -> list[Ledger]:
+    """What the memories of each arm cost to make, as their banks tell; arms of one memory have the
+    same. Tokens are those that the writer's answers came with."""
+    builders = [spec.name for spec in experiment.specs(experiment.builders)]
+    agents = experiment.specs(experiment.agents)
+    found = []
+    for arm in experiment.arms:
+        read = {memory for spec in agents for memory in memories(arm, spec.name, builders)}
+        spent = [_spent(place.bank(memory)) for memory in read if memory is not None]
+        found.append(
+            Ledger(
+                arm=arm.name,
+                input_tokens=sum(stats.spent.input_tokens or 0 for stats in spent),
+                output_tokens=sum(stats.spent.output_tokens or 0 for stats in spent),
+                requests=sum(sum(stats.answers_by_writer.values()) for stats in spent),
+                constraints=sum(stats.constraints for stats in spent),
+                minutes=sum(stats.spent.seconds or 0 for stats in spent) / 60,
+            )
+        )
+    return [ledger for ledger in found if ledger.requests]
+
+
+def _spent(bank: Path) -> Stats:
+    with MemCollab(bank, create=False) as collab:
+        return collab.bank.stats()
+
+
+def _runs(place: Place, suite: str) -> Path:
+    folder = place.build(suite)
+    if not any(folder.glob("*.eval")):
+        raise UsageError(
+            f"there are no runs of the build tasks in {str(folder)!r}. "
+            "Next: memcollab bench build with the same experiment and folder"
+        )
+    return folder
+
+
+def _others(experiment: Experiment, memory: Memory) -> list[str]:
+    builders = experiment.specs(experiment.builders)
+    return [spec.name for spec in builders if spec.name not in memory.models]

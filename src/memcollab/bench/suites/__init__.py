@@ -1,0 +1,118 @@
+"""The suites of ``memcollab bench``: tasks to learn from, and other tasks to be measured on.
+
+    gsm8k.py        grade-school word problems
+    math500.py      competition maths; built from the MATH problems that are not in MATH500
+    mbpp.py         small Python functions; the test part is tasks 11 to 510
+    humaneval.py    Python functions by docstring; no build part, as in the paper
+    house_rules/    our own world of tools whose conventions are not in their signatures
+    own.py          a user's own task file
+
+The two parts of a suite are disjoint by content. Near-duplicates count as the same task
+(`memcollab.recall.same_task`), and are taken out of the build part, across all suites of an
+experiment. Chosen tasks depend on the seed and on nothing else: the order of a file decides
+nothing, and fewer tasks are always the first of more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memcollab.bench.suites import gsm8k, house_rules, humaneval, math500, mbpp, own
+from memcollab.bench.tasks import BenchTask
+from memcollab.errors import UsageError
+from memcollab.recall import same_task
+
+Parts = tuple[list[BenchTask], list[BenchTask]]
+SUITES: Mapping[str, Callable[[Path | None], Parts]] = {
+    "gsm8k": gsm8k.load,
+    "math500": math500.load,
+    "mbpp": mbpp.load,
+    "humaneval": humaneval.load,
+    "house-rules": lambda data: house_rules.load(),  # noqa: ARG005 - generated, needs no data
+}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Chosen tasks of one suite: ``build`` to learn from, ``test`` to be measured on."""
+
+    name: str
+    build: tuple[BenchTask, ...]
+    test: tuple[BenchTask, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How many tasks of which suite: a built-in name, or a user's task file."""
+
+    suite: str
+    build: int = 0
+    test: int = 0
+    file: Path | None = None
+
+
+def choose(choices: Sequence[Choice], data: Path | None, *, seed: int = 0) -> list[Suite]:
+    """The tasks of an experiment.
+
+    Args:
+        choices: what is wanted of each suite.
+        data: folder of the benchmarks' files; None loads them from the hub.
+        seed: of the choice.
+
+    Raises:
+        UsageError: no such suite, data that cannot be read, or fewer tasks than asked for.
+    """
+    parts = {choice.suite: _parts(choice, data) for choice in choices}
+    asked = [task.task for _, test in parts.values() for task in test]
+    suites = []
+    for choice in choices:
+        build, test = parts[choice.suite]
+        apart = (task for task in _shuffled(build, seed) if not is_among(task.task, asked))
+        suites.append(
+            Suite(
+                choice.suite,
+                build=_first(apart, choice.build, f"build tasks of {choice.suite!r}"),
+                test=_first(_shuffled(test, seed), choice.test, f"test tasks of {choice.suite!r}"),
+            )
+        )
+    return suites
+
+
+def is_among(text: str, others: Iterable[str]) -> bool:
+    """Whether one of the others puts the same task, near-duplicates included."""
+    return any(same_task(text, other) for other in others)
+
+
+def _parts(choice: Choice, data: Path | None) -> Parts:
+    if choice.file is not None:
+        return own.load(choice.file)
+    try:
+        load = SUITES[choice.suite]
+    except KeyError:
+        raise UsageError(
+            f"there is no suite {choice.suite!r}. Valid: {', '.join(SUITES)}, or a task file "
+            '(file = "tasks.jsonl")'
+        ) from None
+    return load(data)
+
+
+def _shuffled(tasks: Iterable[BenchTask], seed: int) -> list[BenchTask]:
+    return sorted(tasks, key=lambda task: _rank(task, seed))
+
+
+def _rank(task: BenchTask, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} {task.task_id}".encode()).digest()
+
+
+def _first(tasks: Iterable[BenchTask], number: int, what: str) -> tuple[BenchTask, ...]:
+    chosen: list[BenchTask] = []
+    for task in tasks:
+        if len(chosen) == number:
+            break
+        chosen.append(task)
+    if len(chosen) < number:
+        raise UsageError(f"there are only {len(chosen)} {what}, and {number} were asked for")
+    return tuple(chosen)

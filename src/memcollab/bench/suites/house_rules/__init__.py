@@ -1,0 +1,45 @@
+"""``house-rules``: ten small Python tools whose conventions are not in their signatures.
+
+The paper's suites hold little that a model could not know. Here a model has to find out what the
+house does: amounts in the smallest coin, days and times in one written form, identifiers as they
+are printed, a call that comes before another, pages, codes that mean "again", a second word before
+what cannot be undone. Some of it shows in an error that only hints, some in what a call returns,
+some nowhere. In the build part it also hangs on the door: importing the tool prints it, which is
+after the first program was written. Runs of several models differ there by who found out and
+changed his ways; in the test part nothing hangs on the door.
+
+    tools/          what the agents import, one file each; conventions are comments in it
+    situations.py   what is to be done: sentences, start states, programs that do it and do not
+    tasks.py        situations → tasks, seeded, in two parts
+
+Ten tools, twelve tasks each: six to build from and six to test on, which share conventions and
+nothing else (sentences, names, amounts). The level is in the task's id
+(``house-rules-kiosk-build-l1-02``):
+
+* 1: one convention, one or two calls (three tasks a part);
+* 2: two conventions, or one and a calculation (two tasks a part);
+* 3: an order of calls, pages, a retry, a confirmation (one task a part).
+
+A task is judged by the state that is left, never by words. Running a program that solves it again
+is harmless, and so are failed tries before it, on levels 1 and 2. What level 3 undoes or burns too
+early may stay undone or burnt.
+
+Not covered: an agent that reads the tool's source (it can be imported, so it can be read) or writes
+the state file itself finds out or gets by without calling it. The small models that this is for do
+neither of their own accord.
+"""
+
+from __future__ import annotations
+
+from memcollab.bench.suites.house_rules.situations import CONVENTIONS
+from memcollab.bench.suites.house_rules.tasks import HouseTask, generate
+from memcollab.bench.tasks import BenchTask
+
+__all__ = ["CONVENTIONS", "HouseTask", "generate", "load"]
+
+
+def load(seed: int = 0) -> tuple[list[BenchTask], list[BenchTask]]:
+    """The build part and the test part, 60 tasks each, the same for the same seed."""
+    made = generate(seed)
+    build, test = ([each.task for each in made if each.part == part] for part in ("build", "test"))
+    return build, test

@@ -1,0 +1,1 @@
+"""The tools of the house: agents import each by its own name. Nothing here is for this package."""

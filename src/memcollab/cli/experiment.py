@@ -1,0 +1,236 @@
+"""``memcollab bench plan | build | learn | run | report | publish | restore``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memcollab.cli import options
+
+if TYPE_CHECKING:
+    from memcollab.bench.collect import CollectReport
+    from memcollab.bench.experiment import Experiment
+    from memcollab.bench.plan import Place
+    from memcollab.bench.suites import Suite
+
+Description = Annotated[Path, typer.Argument(help="The experiment, a TOML file.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--dir", help="Where everything goes.", show_default="named like the file"),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the benchmarks' files; without it they come from the hub."),
+]
+Sandbox = Annotated[
+    str, typer.Option(help="bubblewrap; or none: model-written code runs unconfined.")
+]
+Parallel = Annotated[int, typer.Option(min=1, help="Tasks at once.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--agent", help="Only this agent of the experiment; may be repeated."),
+]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    experiment: Experiment
+    place: Place
+    suites: list[Suite]
+
+
+def _open(description: Path, folder: Path | None, data: Path | None) -> _Opened:
+    from memcollab.bench.experiment import load_experiment
+    from memcollab.bench.plan import Place
+
+    experiment = load_experiment(description)
+    place = Place(folder or description.with_suffix(""))
+    return _Opened(experiment, place, experiment.choose(data))
+
+
+def plan(
+    experiment: Description, folder: Folder = None, data: Data = None, as_json: options.Json = False
+) -> None:
+    """Show every cell (arm, suite, agent), what is done, and what the rest will cost."""
+    from memcollab.bench import plan as planning
+    from memcollab.cli import show
+
+    opened = _open(experiment, folder, data)
+    planned = planning.plan(opened.experiment, opened.suites, opened.place, early=True)
+    done = planning.known(opened.place.logs)
+    cells = planning.build_cells(opened.experiment, opened.suites, opened.place)
+    show.planned([*cells, *planning.cells(planned, done)], as_json=as_json)
+
+
+def build(
+    experiment: Description,
+    folder: Folder = None,
+    data: Data = None,
+    agent: Only = None,
+    sandbox: Sandbox = "bubblewrap",
+    parallel: Parallel = 2,
+    as_json: options.Json = False,
+) -> None:
+    """Let the builders attempt the build tasks."""
+    from memcollab.bench import run as running
+    from memcollab.cli import show
+
+    opened = _open(experiment, folder, data)
+    with show.progress(quiet=as_json) as tick:
+        runner = running.Runner(
+            sandbox,
+            parallel,
+            tuple(agent or ()),
+            tick and (lambda done: tick(done.model, done.done, done.total)),
+        )
+        report = running.build(opened.experiment, opened.suites, opened.place, runner)
+    tell(report, f"memcollab bench learn {experiment} --writer MODEL", as_json=as_json)
+
+
+def learn(
+    experiment: Description,
+    folder: Folder = None,
+    writer: options.Writer = None,
+    writer_url: options.WriterUrl = None,
+    batch_out: Annotated[
+        Path | None, typer.Option(help="Write the requests to this file instead of asking.")
+    ] = None,
+    batch_in: Annotated[
+        Path | None, typer.Option(help="Take the answers from this file instead of asking.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make the bank of every memory that an arm reads from the build runs."""
+    from memcollab import settings
+    from memcollab.bench import run as running
+    from memcollab.bench.experiment import load_experiment
+    from memcollab.bench.plan import Place
+    from memcollab.cli import show
+
+    place = Place(folder or experiment.with_suffix(""))
+    chosen = settings.load(writer=writer, writer_url=writer_url)
+    with show.progress(quiet=as_json) as progress:
+        reports = running.learn(
+            load_experiment(experiment),
+            place,
+            writer=chosen.writer,
+            writer_url=chosen.writer_url,
+            batch_out=batch_out,
+            batch_in=batch_in,
+            progress=progress,
+        )
+    show.memories(reports, as_json=as_json)
+
+
+def run(
+    experiment: Description,
+    folder: Folder = None,
+    data: Data = None,
+    agent: Only = None,
+    sandbox: Sandbox = "bubblewrap",
+    parallel: Parallel = 2,
+    as_json: options.Json = False,
+) -> None:
+    """Let the agents attempt the test tasks under every arm; what a log holds is not repeated."""
+    from memcollab.bench import plan as planning
+    from memcollab.bench import run as running
+    from memcollab.cli import show
+
+    opened = _open(experiment, folder, data)
+    planned = planning.plan(opened.experiment, opened.suites, opened.place)
+    with show.progress(quiet=as_json) as tick:
+        runner = running.Runner(
+            sandbox,
+            parallel,
+            tuple(agent or ()),
+            tick and (lambda done: tick(done.model, done.done, done.total)),
+        )
+        report = running.run(opened.experiment, planned, opened.place, runner)
+    tell(report, f"memcollab bench report {experiment}", as_json=as_json)
+
+
+def report(
+    experiment: Description,
+    folder: Folder = None,
+    data: Data = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the report.", show_default="report/NAME in the folder"),
+    ] = None,
+    note: Annotated[
+        list[str] | None, typer.Option(help="A remark for its beginning; may be repeated.")
+    ] = None,
+) -> None:
+    """Write what the logs hold as one HTML page, as Markdown, and as one record per attempt."""
+    from memcollab.bench import plan as planning
+    from memcollab.bench import run as running
+    from memcollab.bench.report import write_report
+    from memcollab.cli import show
+
+    opened = _open(experiment, folder, data)
+    described = opened.experiment
+    planned = planning.plan(described, opened.suites, opened.place)
+    entries = [(str(arm.limit), arm.name) for arm in described.arms if arm.limit]
+    page, text = write_report(
+        planning.attempts(planned, planning.known(opened.place.logs)),
+        running.ledgers(described, opened.place),
+        out or opened.place.root / "report" / described.name,
+        title=f"Does memory help? {described.name}",
+        notes=note or (),
+        settings=described.told(),
+        entries=entries,
+        logs_root=opened.place.logs,
+        plan=planning.outline(planned),
+    )
+    show.console.print(f"wrote {page} and {text}", markup=False, soft_wrap=True)
+
+
+def publish(
+    experiment: Description,
+    out: Annotated[Path, typer.Argument(help="Where the copies go.")],
+    folder: Folder = None,
+    data: Data = None,
+) -> None:
+    """Copy the logs without the texts of benchmarks that are not ours to pass on."""
+    from memcollab.bench.publish import publish as copy
+    from memcollab.cli import show
+
+    opened = _open(experiment, folder, data)
+    written = copy(opened.suites, opened.place.root, out)
+    show.console.print(f"{len(written)} logs in {out}", markup=False, soft_wrap=True)
+
+
+def restore(
+    experiment: Description,
+    published: Annotated[Path, typer.Argument(help="Published logs.")],
+    folder: Folder = None,
+    data: Data = None,
+) -> None:
+    """Put the texts back into published logs, so that they can be learned from and gone on with."""
+    from memcollab.bench.publish import restore as copy
+    from memcollab.cli import show
+
+    opened = _open(experiment, folder, data)
+    written = copy(opened.suites, published, opened.place.root)
+    show.console.print(f"{len(written)} logs in {opened.place.root}", markup=False, soft_wrap=True)
+
+
+def tell(report: CollectReport, following: str, *, as_json: bool) -> None:
+    """Show what the attempts came to.
+
+    Raises:
+        ModelError: some have no verdict.
+    """
+    from memcollab.cli import show
+    from memcollab.errors import ModelError
+
+    show.collected(report, following, as_json=as_json)
+    if not report.complete:
+        first = next((each.first_error for each in report.agents if each.first_error), "")
+        raise ModelError(
+            f"some attempts have no verdict: {first!r}. Next: the same command again; what was "
+            "finished is not repeated"
+        )

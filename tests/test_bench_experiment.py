@@ -1,0 +1,324 @@
+"""`memcollab.bench`: an experiment from its file to its attempts, by scripted models over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from memcollab import MemCollab
+from memcollab.bench import confine, plan, run
+from memcollab.bench.arms import ARMS, Memory, memories
+from memcollab.bench.attempts import Attempt
+from memcollab.bench.experiment import Experiment, load_experiment
+from memcollab.bench.plan import Place
+from memcollab.bench.scripted import Messages, ScriptedServer
+from memcollab.bench.suites import Suite
+from memcollab.errors import ModelUnavailable, SandboxError, UsageError
+from memcollab.models import Prompt, ScriptedModel
+
+pytestmark = pytest.mark.filterwarnings("ignore:model-written code runs unconfined:UserWarning")
+
+# The world's secret: a shop whose totals are asked for in cents. The adept knows it; the novice
+# does only if it is told.
+TASKS = [
+    *(
+        ("build", n, f"The kiosk sells {n} maps at 3 euro each. What total does it book?")
+        for n in (4, 7, 9)
+    ),
+    *(
+        ("test", n, f"Somebody buys {n} lamps at 3 euro in the kiosk. What total is booked?")
+        for n in (5, 8)
+    ),
+]
+CENTS = {
+    "when": "booking a kiosk total",
+    "enforce": "state the total in cents",
+    "avoid": "stating it in euro",
+    "scope": "reasoning",
+}
+
+
+def adept(messages: Messages) -> str:
+    """A model that knows the convention."""
+    return f"ANSWER: {_number(messages) * 300}"
+
+
+def novice(messages: Messages) -> str:
+    """A model that follows the convention where guidance states it."""
+    told = "in cents" in messages[1]["content"]
+    return f"ANSWER: {_number(messages) * (300 if told else 3)}"
+
+
+def _number(messages: Messages) -> int:
+    return next(int(word) for word in messages[1]["content"].split() if word.isdigit())
+
+
+def writer(prompt: Prompt) -> str:
+    """A writer that finds out what made the difference."""
+    return json.dumps({"constraints": [CENTS]})
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> str:
+    """The real confinement where there is one."""
+    try:
+        confine.check("bubblewrap")
+    except SandboxError:
+        return "none"
+    return "bubblewrap"
+
+
+def described(folder: Path, agents: dict[str, str], arms: list[object], **more: object) -> Path:
+    """An experiment's file with its task file beside it."""
+    lines = [
+        {
+            "task_id": f"{part}-{number}",
+            "task": text,
+            "part": part,
+            "category": "counting/money" if part == "build" else None,
+            "checker": {"kind": "exact", "answer": str(number * 300)},
+        }
+        for part, number, text in TASKS
+    ]
+    (folder / "kiosk.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    named = [f"{name}@{url}" for name, url in agents.items()]
+    content = {"name": "kiosk", "builders": named, "agents": named, "arms": arms, **more}
+    toml = [f"{key} = {_toml(value)}" for key, value in content.items()]
+    suite = '[[suite]]\nname = "kiosk"\nfile = "kiosk.jsonl"\nbuild = 3\ntest = 2\n'
+    path = folder / "kiosk.toml"
+    path.write_text("\n".join([*toml, suite]), encoding="utf-8")
+    return path
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def solved(attempts: list[Attempt]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Solved and judged attempts of each agent and arm."""
+    judged = Counter((each.agent, each.arm) for each in attempts if each.judged)
+    right = Counter((each.agent, each.arm) for each in attempts if each.solved)
+    return {cell: (right[cell], judged[cell]) for cell in judged}
+
+
+def test_an_experiment_from_build_to_attempts(tmp_path: Path, sandbox: str) -> None:
+    """What the adept found out reaches the novice by the bank of both, and by the adept's alone;
+    nothing that a log holds is run again; arms that show the same share one attempt."""
+    arms: list[object] = [
+        "none",
+        "own",
+        "other",
+        "default",
+        {"name": "k1", "like": "default", "limit": 1},
+    ]
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        agents = {"adept": one.url, "novice": two.url}
+        experiment = load_experiment(described(tmp_path, agents, arms))
+        suites, place = experiment.choose(None), Place(tmp_path / "out")
+        runner = run.Runner(sandbox)
+        built = run.build(experiment, suites, place, runner)
+        assert [(each.model, each.solved) for each in built.agents if each.log] == [
+            ("adept", 3),
+            ("novice", 0),
+        ]
+        learned = run.learn(experiment, place, writer=ScriptedModel(writer))
+        assert set(learned) == {
+            "default-adept-novice/kiosk",
+            "single-adept/kiosk",
+            "single-novice/kiosk",
+        }
+        planned = plan.plan(experiment, suites, place)
+        assert len(planned) == 2 * 5 * 2
+        cells = plan.cells(planned, {})
+        asked = len(one.requests) + len(two.requests)
+        report = run.run(experiment, planned, place, runner)
+        assert report.complete
+        made = len(one.requests) + len(two.requests) - asked
+        assert made == sum(cell.to_run for cell in cells) < len(planned)
+        again = run.run(experiment, planned, place, runner)
+        assert len(one.requests) + len(two.requests) - asked == made
+        assert sum(each.known for each in again.agents) == made
+    attempts = plan.attempts(planned, plan.known(place.logs))
+    cells_solved = solved(attempts)
+    assert len(attempts) == len(planned)
+    assert all(cells_solved["adept", arm] == (2, 2) for arm in ("none", "own", "other", "default"))
+    assert cells_solved["novice", "none"] == (0, 2)
+    assert cells_solved["novice", "default"] == cells_solved["novice", "k1"] == (2, 2)
+    guided = [each for each in attempts if each.arm == "default"]
+    assert all(each.constraints and each.guidance_tokens for each in guided)
+    assert {each.source for each in guided} == {"adept+novice"}
+    assert all(each.turns == 1 and each.input_tokens > each.guidance_tokens / 2 for each in guided)
+    left = plan.cells(planned, plan.known(place.logs))
+    assert sum(cell.to_run for cell in left) == 0
+    assert sum(cell.known for cell in left) == len(planned)
+
+
+def test_a_bank_that_learned_a_test_task_is_refused(tmp_path: Path, sandbox: str) -> None:
+    """A constraint whose source is a test task, under another id and in other letters, stops the
+    run before anything is asked; the bank, the constraint and the task are named."""
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        agents = {"adept": one.url, "novice": two.url}
+        path = described(tmp_path, agents, ["default"])
+        experiment = load_experiment(path)
+        suites, place = experiment.choose(None), Place(tmp_path / "out")
+        task = suites[0].test[0]
+        twin = task.model_copy(update={"task_id": "other", "task": task.task.upper()})
+        run.build(experiment, [Suite("kiosk", (twin,), ())], place, run.Runner(sandbox))
+        run.learn(experiment, place, writer=ScriptedModel(writer))
+        asked = len(one.requests) + len(two.requests)
+        with pytest.raises(
+            UsageError, match=r"'c-\w+', which was learned from the test task 'test-"
+        ):
+            plan.plan(experiment, suites, place)
+        assert len(one.requests) + len(two.requests) == asked
+
+
+def test_a_plan_is_there_before_anything_was_run(tmp_path: Path) -> None:
+    """Cells and their greatest cost are known before there are runs, banks or servers; asked to
+    run, the missing bank is named with the command that makes it."""
+    nowhere = {"adept": "http://127.0.0.1:9/v1", "novice": "http://127.0.0.1:9/v1"}
+    experiment = load_experiment(
+        described(tmp_path, nowhere, ["none", "default"], turns=3, max_tokens=100)
+    )
+    suites, place = experiment.choose(None), Place(tmp_path / "out")
+    cells = plan.cells(plan.plan(experiment, suites, place, early=True), {})
+    assert [(cell.arm, cell.to_run, cell.most_output_tokens) for cell in cells] == [
+        ("none", 2, 600),
+        ("default", 2, 600),
+    ] * 2
+    assert [cell.guidance_tokens for cell in cells] == [0, 400] * 2
+    assert [cell.to_run for cell in plan.build_cells(experiment, suites, place)] == [3, 3]
+    with pytest.raises(UsageError, match=r"default-adept-novice.db.*memcollab bench learn"):
+        plan.plan(experiment, suites, place)
+    assert not place.root.exists()
+
+
+def test_learning_without_runs_names_the_command(tmp_path: Path) -> None:
+    """Learning before building says what to run first."""
+    nowhere = {"adept": "http://127.0.0.1:9/v1", "novice": "http://127.0.0.1:9/v1"}
+    experiment = load_experiment(described(tmp_path, nowhere, ["default"]))
+    with pytest.raises(UsageError, match="memcollab bench build"):
+        run.learn(experiment, Place(tmp_path / "out"), writer=ScriptedModel(writer))
+
+
+def test_a_server_that_is_gone_makes_no_wrong_answers(tmp_path: Path, sandbox: str) -> None:
+    """With no server there is an error and no attempt; a later run makes all of them."""
+    nowhere = {"adept": "http://127.0.0.1:9/v1"}
+    experiment = load_experiment(described(tmp_path, nowhere, ["none"]))
+    suites, place = experiment.choose(None), Place(tmp_path / "out")
+    planned = plan.plan(experiment, suites, place)
+    with pytest.raises(ModelUnavailable, match="adept"):
+        run.run(experiment, planned, place, run.Runner(sandbox))
+    assert plan.attempts(planned, plan.known(place.logs)) == []
+
+
+def test_requests_go_out_and_answers_come_in_as_batches(tmp_path: Path, sandbox: str) -> None:
+    """One file holds every memory's requests, each once; answered, it makes every bank."""
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        agents = {"adept": one.url, "novice": two.url}
+        experiment = load_experiment(described(tmp_path, agents, ["own", "other", "default"]))
+        suites, place = experiment.choose(None), Place(tmp_path / "out")
+        run.build(experiment, suites, place, run.Runner(sandbox))
+    out, answers = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
+    run.learn(experiment, place, writer="writer", batch_out=out)
+    with pytest.raises(UsageError, match="no writer has answered yet"):
+        plan.plan(experiment, suites, place)
+    requests = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len({each["custom_id"] for each in requests}) == len(requests) == 3 + 3 + 3
+    content = json.dumps({"constraints": [CENTS]})
+    answers.write_text(
+        "\n".join(
+            json.dumps({"custom_id": each["custom_id"], "model": "writer", "content": content})
+            for each in requests
+        ),
+        encoding="utf-8",
+    )
+    learned = run.learn(experiment, place, batch_in=answers)
+    assert {name: report.asked for name, report in learned.items()} == dict.fromkeys(learned, 3)
+    assert all(report.constraints == 1 for report in learned.values())
+    assert not list((place.root / "banks").glob(".*"))
+
+
+def test_controls_differ_in_fit_alone(tmp_path: Path) -> None:
+    """`random` shows as many constraints as recall would; `wrong-category` none of the right one;
+    `examples` shows a solved run of another task; each the same every time."""
+    experiment, place = _learned(tmp_path)
+    task = experiment.choose(None)[0].test[0]
+    shown = {}
+    for name in ("default", "random", "wrong-category", "examples"):
+        with plan._guide(
+            experiment, place, ARMS[name], _BOTH, experiment.specs(experiment.agents)[0]
+        ) as guide:
+            shown[name] = guide.show(task)
+            assert guide.show(task) == shown[name]
+    assert len(shown["random"].constraints) == len(shown["default"].constraints) >= 1
+    assert not set(shown["wrong-category"].constraints) & set(shown["default"].constraints)
+    assert "in cents" in shown["default"].guidance
+    assert "A similar task: The kiosk sells" in shown["examples"].guidance
+    assert shown["examples"].tokens <= experiment.guidance_tokens
+
+
+def test_planning_writes_nothing_into_a_bank(tmp_path: Path) -> None:
+    """A plan may be made any number of times: the bank's bytes as exported stay the same."""
+    experiment, place = _learned(tmp_path)
+    with MemCollab(place.bank(_BOTH)) as collab:
+        before = dict(collab.bank.stats().__dict__)
+    plan.plan(experiment, experiment.choose(None), place)
+    with MemCollab(place.bank(_BOTH)) as collab:
+        assert dict(collab.bank.stats().__dict__) == before
+
+
+_BOTH = Memory("default", ("adept", "novice"))
+
+
+def _learned(folder: Path) -> tuple[Experiment, Place]:
+    """An experiment whose banks were learned from runs in chat form."""
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        agents = {"adept": one.url, "novice": two.url}
+        experiment = load_experiment(described(folder, agents, ["default"]))
+        suites, place = experiment.choose(None), Place(folder / "out")
+        with pytest.warns(UserWarning, match="unconfined"):
+            run.build(experiment, suites, place, run.Runner("none"))
+        run.learn(experiment, place, writer=ScriptedModel(writer))
+    return experiment, place
+
+
+def test_whose_memory_an_arm_reads() -> None:
+    """Own and other's memories follow from who built; who built nothing owns none and is a reader
+    of each builder's."""
+    own, other, both = ARMS["own"], ARMS["other"], ARMS["default"]
+    builders = ["a", "b"]
+    assert memories(ARMS["none"], "a", builders) == [None]
+    assert memories(own, "a", builders) == [Memory("single", ("a",))]
+    assert memories(other, "a", builders) == [Memory("single", ("b",))]
+    assert memories(both, "c", builders) == [Memory("default", ("a", "b"))]
+    assert memories(own, "c", builders) == []
+    assert memories(other, "c", builders) == [Memory("single", ("a",)), Memory("single", ("b",))]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('arms = ["nonesuch"]', "Arms by name: none, own, other"),
+        ('arms = ["none", "none"]', "two arms have the same name"),
+        ("turns = 0", "turns"),
+        ("colour = 3", "colour"),
+    ],
+)
+def test_a_wrong_description_is_refused_with_its_place(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    """Each fault of an experiment's file is named, with what is valid."""
+    path = described(tmp_path, {"a": "http://127.0.0.1:9/v1"}, ["none"])
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [each for each in lines if each.split(" ")[0] != line.split(" ")[0]]
+    path.write_text("\n".join([line, *kept]), encoding="utf-8")
+    with pytest.raises(UsageError, match=said):
+        load_experiment(path)

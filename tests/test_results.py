@@ -1,0 +1,171 @@
+"""`results/runs`: the tables can be run as they are written, here and at the paper's size."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memcollab.bench import confine, plan
+from memcollab.bench.experiment import load_experiment
+from memcollab.bench.plan import Place
+from memcollab.bench.scripted import Messages, ScriptedServer
+from memcollab.errors import SandboxError
+
+REPOSITORY = Path(__file__).parent.parent
+RUNS = REPOSITORY / "results" / "runs"
+TABLES = sorted(RUNS.glob("*/*.toml"))
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_table_is_a_sound_experiment(path: Path) -> None:
+    """Each description is read; what its arms compare is what its name says."""
+    experiment = load_experiment(path)
+    names = [arm.name for arm in experiment.arms]
+    assert names[0] == "none"
+    assert experiment.name == path.stem
+    assert {each.name for each in TABLES} == {
+        "main.toml",
+        "entries.toml",
+        "recall.toml",
+        "reader.toml",
+    }
+
+
+def test_both_sizes_hold_the_same_tables() -> None:
+    """A table at the paper's size asks what the table that was run here asks, of other agents and
+    with other numbers."""
+    for name in ("main", "entries", "recall", "reader"):
+        here, paper = (
+            tomllib.loads((RUNS / size / f"{name}.toml").read_text("utf-8"))
+            for size in ("here", "paper")
+        )
+        assert here["arms"] == paper["arms"]
+        assert [each["name"] for each in here["suite"]] == [each["name"] for each in paper["suite"]]
+
+
+def test_a_dry_run_of_the_main_table(shared_data: Path, tmp_path: Path) -> None:
+    """The main table of the size that was run here is planned from the benchmarks' files alone:
+    every cell is there, and nothing is written."""
+    experiment = load_experiment(RUNS / "here" / "main.toml")
+    suites, place = experiment.choose(shared_data), Place(tmp_path / "out")
+    cells = plan.cells(plan.plan(experiment, suites, place, early=True), {})
+    assert len(cells) == 6 * 5 * 2
+    assert all(cell.attempts >= 50 for cell in cells)
+    assert not place.root.exists()
+
+
+TASKS = [
+    ("build", 4, "The kiosk sells {} maps at 3 euro each. What total does it book?"),
+    ("build", 7, "Then {} pens at 3 euro leave the kiosk on credit. What does its book say?"),
+    ("test", 5, "Somebody buys {} lamps at 3 euro in the kiosk. What total is booked?"),
+    ("test", 8, "A school orders {} globes from the kiosk, 3 euro apiece. What is booked?"),
+]
+KIOSK = [
+    {
+        "task_id": f"{part}-{number}",
+        "part": part,
+        "task": text.format(number),
+        "checker": {"kind": "exact", "answer": str(number * 300)},
+    }
+    for part, number, text in TASKS
+]
+CENTS = {
+    "when": "booking a kiosk total",
+    "enforce": "state the total in cents",
+    "avoid": "stating it in euro",
+    "scope": "reasoning",
+}
+
+
+def _answers(factor: int) -> Callable[[Messages], str]:
+    """A model that multiplies by ``factor`` unless guidance tells it to answer in cents."""
+
+    def answer(messages: Messages) -> str:
+        text = messages[1]["content"]
+        number = next(int(word) for word in text.split() if word.isdigit())
+        return f"ANSWER: {number * (300 if 'in cents' in text else factor)}"
+
+    return answer
+
+
+def test_the_script_of_a_table_makes_its_report(tmp_path: Path) -> None:
+    """`table.sh` carries a table to its report, with recorded answers of a writer that were asked
+    for by batch; called again it asks no model anything."""
+    try:
+        confine.check("bubblewrap")
+    except SandboxError as error:
+        pytest.skip(f"the script confines model-written code: {error}")
+    (tmp_path / "kiosk.jsonl").write_text("\n".join(map(json.dumps, KIOSK)), encoding="utf-8")
+    with ScriptedServer(_answers(300)) as adept, ScriptedServer(_answers(3)) as novice:
+        named = [f"adept@{adept.url}", f"novice@{novice.url}"]
+        (tmp_path / "kiosk.toml").write_text(
+            f'name = "kiosk"\nbuilders = {named}\nagents = {named}\narms = ["none", "default"]\n'
+            '[[suite]]\nname = "kiosk"\nfile = "kiosk.jsonl"\nbuild = 2\ntest = 2\n',
+            encoding="utf-8",
+        )
+        _memcollab(tmp_path, "bench", "build", "kiosk.toml", "--dir", "out")
+        _memcollab(
+            tmp_path,
+            *("bench", "learn", "kiosk.toml", "--dir", "out"),
+            *("--writer", "recorded", "--batch-out", "requests.jsonl"),
+        )
+        _answer(tmp_path / "requests.jsonl", tmp_path / "answers.jsonl")
+        first = _table(tmp_path)
+        asked = len(adept.requests) + len(novice.requests)
+        second = _table(tmp_path)
+        assert len(adept.requests) + len(novice.requests) == asked
+    assert "4 attempts to run" in first
+    assert "nothing to run" in second
+    report = tmp_path / "out" / "report" / "kiosk"
+    records = [
+        json.loads(line) for line in (report / "attempts.jsonl").read_text("utf-8").splitlines()
+    ]
+    solved = Counter((each["agent"], each["arm"]) for each in records if each["solved"])
+    assert len(records) == 8
+    assert solved["adept", "none"] == solved["adept", "default"] == 2
+    assert solved["novice", "default"] > solved["novice", "none"] == 0
+    assert "novice" in (report / "report.md").read_text("utf-8")
+    _memcollab(tmp_path, "bench", "publish", "kiosk.toml", "published", "--dir", "out")
+    _memcollab(tmp_path, "bench", "restore", "kiosk.toml", "published", "--dir", "again")
+    assert sorted(path.name for path in (tmp_path / "again").rglob("*.eval")) == sorted(
+        path.name for path in (tmp_path / "out").rglob("*.eval")
+    )
+
+
+def _answer(requests: Path, answers: Path) -> None:
+    """What a batch of a provider comes back as, with its usage."""
+    recorded = {
+        "model": "recorded",
+        "content": json.dumps({"constraints": [CENTS]}),
+        "usage": {"prompt_tokens": 900, "completion_tokens": 60},
+    }
+    asked = [json.loads(line)["custom_id"] for line in requests.read_text("utf-8").splitlines()]
+    assert len(asked) == 2
+    lines = [json.dumps({"custom_id": each, **recorded}) for each in asked]
+    answers.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _memcollab(folder: Path, *arguments: str) -> str:
+    return _run(folder, [sys.executable, "-m", "memcollab.cli", *arguments])
+
+
+def _table(folder: Path) -> str:
+    return _run(folder, [str(RUNS / "table.sh"), "kiosk.toml", "out"])
+
+
+def _run(folder: Path, command: list[str]) -> str:
+    binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    given = {"PATH": binaries, "ANSWERS": "answers.jsonl", "PARALLEL": "2", "COLUMNS": "120"}
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | given, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
