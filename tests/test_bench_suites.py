@@ -8,13 +8,18 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
 import pytest
 
+from memcollab.bench import confine
+from memcollab.bench.agent import Ending
+from memcollab.bench.judge import judge_ending
 from memcollab.bench.replies import defines
+from memcollab.bench.sandbox import Bubblewrap, Confined, Unconfined
 from memcollab.bench.suites import SUITES, Choice, choose, is_among, own
 from memcollab.bench.suites.rows import Source, read_rows
-from memcollab.bench.tasks import Code, Maths, State
-from memcollab.errors import UsageError
+from memcollab.bench.tasks import BenchTask, Code, Maths, State
+from memcollab.errors import SandboxError, UsageError
 
 SIZES = {
     "gsm8k": (7473, 1319),
@@ -156,3 +161,43 @@ def _write(path: Path, tasks: Sequence[tuple[str, str, str | None]]) -> None:
         for task_id, text, part in tasks
     ]
     path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["mbpp", "humaneval"])
+def test_published_solutions_pass_and_empty_functions_do_not(name: str, shared_data: Path) -> None:
+    """The reference solution of a task is judged solved, imports that its task gives left out; a
+    function that does nothing is not."""
+    tasks = {task.task_id: task for task in SUITES[name](shared_data)[1]}
+    for row in _solutions(name, shared_data)[::40]:
+        task_id, solution, function = row
+        assert _failure(tasks[task_id], solution) is None
+        assert _failure(tasks[task_id], f"def {function}(*given):\n    pass\n") is not None
+
+
+def _solutions(name: str, data: Path) -> list[tuple[str, str, str]]:
+    if name == "mbpp":
+        rows = read_rows(_source("mbpp/mbpp.jsonl"), data)
+        tasks = {task.task_id: task for task in SUITES["mbpp"](data)[1]}
+        return [
+            (task_id, row["code"], str(tasks[task_id].function))
+            for row in rows
+            if (task_id := f"mbpp-{row['task_id']}") in tasks
+        ]
+    return [
+        (
+            row["task_id"].replace("/", "-").lower(),
+            row["prompt"][row["prompt"].rindex("def ") :] + row["canonical_solution"],
+            row["entry_point"],
+        )
+        for row in read_rows(_source("humaneval/HumanEval.jsonl"), data)
+    ]
+
+
+def _failure(task: BenchTask, answer: str) -> str | None:
+    try:
+        confine.check("bubblewrap")
+        box: Confined = Bubblewrap()
+    except SandboxError:
+        box = Unconfined()
+    ending = Ending(answer, "answered", turns=1, programs=1)
+    return anyio.run(judge_ending, task, ending, box).failure

@@ -119,19 +119,19 @@ def plan(
     for spec in agents:
         for arm in experiment.arms:
             for memory in memories(arm, spec.name, builders):
-                cells = _Column(experiment, suites, spec, arm.name, memory)
+                column = _Column(experiment, suites, spec, arm.name, memory)
                 if memory is None:
-                    planned += cells.attempts(_always(NOTHING))
+                    planned += column.attempts(_always(NOTHING))
                 elif early and not learned(place.bank(memory)):
                     budget = experiment.guidance_tokens
                     unknown = Shown(f"{arm.name} {memory.name}", budget)
-                    planned += cells.attempts(_always(unknown))
+                    planned += column.attempts(_always(unknown))
                 else:
                     with _guide(experiment, place, arm, memory, spec) as guide:
                         if memory not in checked:
                             refuse_contaminated(guide.collab, suites, place.bank(memory))
                             checked.add(memory)
-                        planned += cells.attempts(guide.show)
+                        planned += column.attempts(guide.show)
     return [each for _, each in sorted(planned, key=lambda entry: entry[0])]
 
 
