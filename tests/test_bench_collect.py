@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -376,7 +377,9 @@ def test_a_real_small_model_works_with_the_harness(tasks: Path, tmp_path: Path, 
     url = os.environ.get("MEMCOLLAB_LAB_URL")
     if not url:
         pytest.skip("no lab model: set MEMCOLLAB_LAB_URL to an OpenAI-compatible server")
-    report = collect(tasks, [f"lab@{url}"], tmp_path / "runs", sandbox=kind, max_tokens=256)
+    with urllib.request.urlopen(f"{url}/models", timeout=30) as answer:
+        name = json.load(answer)["data"][0]["id"]
+    report = collect(tasks, [f"{name}@{url}"], tmp_path / "runs", sandbox=kind, max_tokens=256)
     (agent,) = report.agents
     assert agent.errors == agent.unattempted == 0
     samples = logs(tmp_path / "runs")[0].samples or []

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +34,7 @@ from memcollab.collab import MemCollab
 from memcollab.guide import count_tokens, fence, write_guidance
 from memcollab.recall import same_task
 from memcollab.recipe import Recipe, recipe
-from memcollab.records import Agent, Category, Constraint, Trajectory
+from memcollab.records import Agent, Category, Constraint, RunSummary, Trajectory
 
 Source = Literal["all", "own", "other"]
 Show = Literal["recall", "random", "wrong-category", "examples"]
@@ -125,7 +125,6 @@ class Guide:
     arm: Arm
     collab: MemCollab
     agent: Agent
-    _examples: _Examples | None = field(default=None, init=False)
 
     @classmethod
     def open(cls, arm: Arm, bank: Path, agent: Agent, limit: int, tokens: int) -> Guide:
@@ -138,40 +137,40 @@ class Guide:
 
     def show(self, task: BenchTask) -> Shown:
         """What the arm shows for a task, whose id seeds what is drawn at random."""
-        shown: dict[Show, Any] = {
-            "recall": self._recalled,
-            "random": self._random,
-            "wrong-category": self._wrong_category,
-            "examples": self._example,
-        }
         draw = random.Random(_seed(task.task_id))  # noqa: S311 - a control's choice, no secret
-        found: Shown = shown[self.arm.show](task.task, draw)
-        return found
+        match self.arm.show:
+            case "recall":
+                return self._recalled(task.task)
+            case "random":
+                return self._random(task.task, draw)
+            case "wrong-category":
+                return self._wrong_category(task.task, draw)
+            case "examples":
+                text = self._examples.nearest(task.task, self.collab.recipe.guidance_tokens)
+                return Shown(text, count_tokens(text) if text else 0)
 
-    def _recalled(self, task: str, _: random.Random, category: Category | None = None) -> Shown:
+    def _recalled(self, task: str, category: Category | None = None) -> Shown:
         found = self.collab.recall(task, agent=self.agent, category=category, store=False)
         ids = tuple(entry.constraint.id for entry in found.entries)
         return Shown(found.guidance, found.guidance_tokens, ids, found.decision.top.name)
 
     def _random(self, task: str, draw: random.Random) -> Shown:
         """As many as recall would show, so that the arms differ in fit and not in length."""
-        fitting = self._recalled(task, draw)
+        fitting = self._recalled(task)
         number = len(fitting.constraints)
         chosen = draw.sample(self._active, min(number, len(self._active)))
         written = write_guidance(chosen, self.collab.recipe.guidance_tokens)
         return Shown(written.text, written.tokens, written.shown, fitting.category)
 
     def _wrong_category(self, task: str, draw: random.Random) -> Shown:
-        right = self._recalled(task, draw)
+        right = self._recalled(task)
         held = {constraint.category.name for constraint in self._active}
         wrong = sorted(held - {right.category})
-        return self._recalled(task, draw, Category(name=draw.choice(wrong))) if wrong else NOTHING
+        return self._recalled(task, Category(name=draw.choice(wrong))) if wrong else NOTHING
 
-    def _example(self, task: str, _: random.Random) -> Shown:
-        if self._examples is None:
-            self._examples = _Examples(self.collab)
-        text = self._examples.nearest(task, self.collab.recipe.guidance_tokens)
-        return Shown(text, count_tokens(text) if text else 0)
+    @cached_property
+    def _examples(self) -> _Examples:
+        return _Examples(self.collab)
 
     @cached_property
     def _active(self) -> list[Constraint]:
@@ -215,7 +214,7 @@ def _as_example(run: Trajectory, budget: int) -> str:
     return fence("\n".join(lines)) if lines else ""
 
 
-def _dearest_first(run: Any) -> tuple[float, float, str]:
+def _dearest_first(run: RunSummary) -> tuple[float, float, str]:
     return -(run.turns or 0), -(run.tokens or 0), run.id
 
 
