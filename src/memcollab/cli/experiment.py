@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from memcollab.bench.collect import CollectReport
     from memcollab.bench.experiment import Experiment
     from memcollab.bench.plan import Place
+    from memcollab.bench.run import Runner
     from memcollab.bench.suites import Suite
 
 Description = Annotated[Path, typer.Argument(help="The experiment, a TOML file.")]
@@ -80,12 +82,7 @@ def build(
 
     opened = _open(experiment, folder, data)
     with show.progress(quiet=as_json) as tick:
-        runner = running.Runner(
-            sandbox,
-            parallel,
-            tuple(agent or ()),
-            tick and (lambda done: tick(done.model, done.done, done.total)),
-        )
+        runner = _runner(sandbox, parallel, agent, tick)
         report = running.build(opened.experiment, opened.suites, opened.place, runner)
     tell(report, f"memcollab bench learn {experiment} --writer MODEL", as_json=as_json)
 
@@ -142,12 +139,7 @@ def run(
     opened = _open(experiment, folder, data)
     planned = planning.plan(opened.experiment, opened.suites, opened.place)
     with show.progress(quiet=as_json) as tick:
-        runner = running.Runner(
-            sandbox,
-            parallel,
-            tuple(agent or ()),
-            tick and (lambda done: tick(done.model, done.done, done.total)),
-        )
+        runner = _runner(sandbox, parallel, agent, tick)
         report = running.run(opened.experiment, planned, opened.place, runner)
     tell(report, f"memcollab bench report {experiment}", as_json=as_json)
 
@@ -216,6 +208,18 @@ def restore(
     opened = _open(experiment, folder, data)
     written = copy(opened.suites, published, opened.place.root)
     show.console.print(f"{len(written)} logs in {opened.place.root}", markup=False, soft_wrap=True)
+
+
+def _runner(
+    sandbox: str,
+    parallel: int,
+    agents: list[str] | None,
+    tick: Callable[[str, int, int | None], None] | None,
+) -> Runner:
+    from memcollab.bench.run import Runner
+
+    progress = tick and (lambda done: tick(done.model, done.done, done.total))
+    return Runner(sandbox, parallel, tuple(agents or ()), progress)
 
 
 def tell(report: CollectReport, following: str, *, as_json: bool) -> None:
