@@ -216,9 +216,13 @@ def _runner(
     agents: list[str] | None,
     tick: Callable[[str, int, int | None], None] | None,
 ) -> Runner:
+    from memcollab.bench.evaluate import Attempted
     from memcollab.bench.run import Runner
 
-    progress = tick and (lambda done: tick(done.model, done.done, done.total))
+    def progress(done: Attempted) -> None:
+        if tick is not None:
+            tick(done.model, done.done, done.total)
+
     return Runner(sandbox, parallel, tuple(agents or ()), progress)
 
 
