@@ -308,6 +308,7 @@ def test_whose_memory_an_arm_reads() -> None:
     [
         ('arms = ["nonesuch"]', "Arms by name: none, own, other"),
         ('arms = ["none", "none"]', "two arms have the same name"),
+        ('arms = ["none", {name = "k1", like = "defalt"}]', "no arm 'defalt' to be like"),
         ("turns = 0", "turns"),
         ("colour = 3", "colour"),
     ],

@@ -72,10 +72,18 @@ ARMS: Mapping[str, Arm] = {
 
 
 def arm_like(table: Mapping[str, Any]) -> object:
-    """A table of an experiment's file: an arm by its fields, or ``like`` another with changes."""
+    """A table of an experiment's file: an arm by its fields, or ``like`` another with changes.
+
+    Raises:
+        ValueError: it is like an arm that there is not.
+    """
     changes = dict(table)
-    like = ARMS.get(str(changes.pop("like", None)))
-    return (like.model_dump() if like else {}) | changes
+    like = changes.pop("like", None)
+    if like is None:
+        return changes
+    if like not in ARMS:
+        raise ValueError(f"there is no arm {like!r} to be like")
+    return ARMS[like].model_dump() | changes
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memcollab.bench.evaluate import Attempted, Evaluation, Job, Settings, judged, require
+from memcollab.bench.evaluate import Attempted, Evaluation, Job, Settings, judged, require, tokens
 from memcollab.bench.roster import AgentSpec, check_agents, ping
 from memcollab.bench.tasks import BenchTask, load_tasks
 from memcollab.records import Record, Usage
@@ -136,12 +136,11 @@ def _told(report: AgentReport, log: EvalLog, asked: int, seconds: float) -> Agen
 
 
 def _usage(samples: Sequence[EvalSample], seconds: float) -> Usage:
-    spent = [usage for sample in samples for usage in sample.model_usage.values()]
+    spent = [tokens(sample) for sample in samples]
     turns = [message for s in samples for message in s.messages if message.role == "assistant"]
     return Usage(
         turns=len(turns),
-        # Inspect counts tokens that the server had in its cache apart.
-        input_tokens=sum(each.input_tokens + (each.input_tokens_cache_read or 0) for each in spent),
-        output_tokens=sum(usage.output_tokens for usage in spent),
+        input_tokens=sum(read for read, _ in spent),
+        output_tokens=sum(written for _, written in spent),
         seconds=round(seconds, 1),
     )

@@ -240,6 +240,14 @@ def samples(log_dir: Path) -> Iterator[tuple[Path, EvalSampleSummary]]:
             yield path, summary
 
 
+def tokens(sample: EvalSample | EvalSampleSummary) -> tuple[int, int]:
+    """Tokens read and written over all models of a sample. Inspect counts those that the server had
+    in its cache apart; here they were read."""
+    spent = sample.model_usage.values()
+    read = sum(each.input_tokens + (each.input_tokens_cache_read or 0) for each in spent)
+    return read, sum(each.output_tokens for each in spent)
+
+
 def judged(sample: EvalSample | EvalSampleSummary) -> bool:
     """Whether a sample has a verdict."""
     return sample.error is None and bool(sample.scores)

@@ -11,7 +11,7 @@
     test = 50
 
 Everything an experiment makes lies in one folder: ``build/`` (Inspect logs of the build tasks),
-``banks/``, ``requests/`` (to the writer), ``logs/`` (Inspect logs of the test tasks), the report.
+``banks/``, ``logs/`` (Inspect logs of the test tasks), ``report/``.
 """
 
 from __future__ import annotations

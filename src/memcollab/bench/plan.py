@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from memcollab.bench.arms import NOTHING, Arm, Guide, Memory, Shown, memories
 from memcollab.bench.attempts import Attempt
-from memcollab.bench.evaluate import Job, Settings, judged, samples
+from memcollab.bench.evaluate import Job, Settings, judged, samples, tokens
 from memcollab.bench.experiment import Experiment
 from memcollab.bench.roster import AgentSpec
 from memcollab.bench.suites import Suite
@@ -247,7 +247,7 @@ def known(log_dir: Path) -> dict[Name, Done]:
 def _done(path: Path, sample: EvalSampleSummary) -> Done:
     score = next(iter((sample.scores or {}).values()), None) if judged(sample) else None
     more = (score.metadata or {}) if score else {}
-    spent = list(sample.model_usage.values())
+    read, written = tokens(sample)
     failure = more.get("failure")
     return Done(
         log=path.name,
@@ -256,9 +256,8 @@ def _done(path: Path, sample: EvalSampleSummary) -> Done:
         failure=str(failure) if failure else None,
         error=None if score else str(sample.error or sample.limit or "no verdict"),
         turns=int(more.get("turns") or 0),
-        # Inspect counts tokens that the server had in its cache apart.
-        input_tokens=sum(each.input_tokens + (each.input_tokens_cache_read or 0) for each in spent),
-        output_tokens=sum(each.output_tokens for each in spent),
+        input_tokens=read,
+        output_tokens=written,
         seconds=sample.working_time or 0.0,
     )
 
@@ -341,7 +340,7 @@ def _cell(
     shared = len(group) - held - to_run
     claimed |= keys
     past = [each for (agent, _), each in done.items() if agent == first.agent.name]
-    tokens = fmean(each.input_tokens + each.output_tokens for each in past) if past else None
+    spent = fmean(each.input_tokens + each.output_tokens for each in past) if past else None
     seconds = fmean(each.seconds for each in past) if past else None
     return Cell(
         arm=first.arm,
@@ -355,6 +354,6 @@ def _cell(
         guided=sum(bool(each.shown.guidance) for each in group),
         guidance_tokens=fmean(each.shown.tokens for each in group),
         most_output_tokens=to_run * first.settings.turns * first.settings.max_tokens,
-        tokens=None if tokens is None else tokens * to_run,
+        tokens=None if spent is None else spent * to_run,
         seconds=None if seconds is None else seconds * to_run,
     )

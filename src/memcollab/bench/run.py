@@ -47,14 +47,12 @@ class Runner:
             )
         return [spec for spec in specs if not self.only or spec.name in self.only]
 
-    def attempt(
-        self, spec: AgentSpec, jobs: Sequence[Job], evaluation: Evaluation
-    ) -> list[AgentReport]:
+    def attempt(self, jobs: Sequence[Job], evaluation: Evaluation) -> list[AgentReport]:
         """The jobs that no log holds, in logs of a bounded size; stops where a log ends in error:
         the server is gone, and every further one would fail alike."""
         missing = evaluation.missing(jobs)
         known = len({job.digest(evaluation.settings) for job in jobs}) - len(missing)
-        reports = [AgentReport(model=spec.name, tasks=known, known=known)]
+        reports = [AgentReport(model=evaluation.spec.name, tasks=known, known=known)]
         for start in range(0, len(missing), _LOG_ATTEMPTS):
             part = missing[start : start + _LOG_ATTEMPTS]
             reports.append(attempt(evaluation, part, resume=False))
@@ -80,7 +78,7 @@ def build(
                 folder.mkdir(parents=True, exist_ok=True)
                 evaluation = _evaluation(spec, settings, folder, runner)
                 jobs = [Job(task) for task in suite.build]
-                reports += runner.attempt(spec, jobs, evaluation)
+                reports += runner.attempt(jobs, evaluation)
     return CollectReport(
         log_dir=str(place.root / "build"), sandbox=runner.sandbox, agents=tuple(reports)
     )
@@ -104,7 +102,7 @@ def run(
                 each.job for each in planned if each.agent == spec and each.settings == settings
             ]
             evaluation = _evaluation(spec, settings, place.logs, runner)
-            reports += runner.attempt(spec, jobs, evaluation)
+            reports += runner.attempt(jobs, evaluation)
     return CollectReport(log_dir=str(place.logs), sandbox=runner.sandbox, agents=tuple(reports))
 
 
@@ -173,8 +171,18 @@ def learn(
                     requests |= dict.fromkeys(part.read_bytes().splitlines(keepends=True))
                     part.unlink()
     if batch_out:
-        batch_out.write_bytes(b"".join(requests))
+        _write(batch_out, b"".join(requests))
     return reports
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the requests to {str(path)!r}: {error.strerror}. "
+            "Next: give --batch-out another file"
+        ) from error
 
 
 def ledgers(experiment: Experiment, place: Place) -> list[Ledger]:

@@ -11,7 +11,9 @@ BankPath = Annotated[
     str | None, typer.Option("--bank", "-b", help="Path of the bank.", show_default="memcollab.db")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
-RecipeName = Annotated[str | None, typer.Option("--recipe", help="default, paper-v1 or paper-v2.")]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="default, paper-v1, paper-v2 or single.")
+]
 AgentName = Annotated[
     str | None, typer.Option("--agent", "-a", help="Model that will work on the task.")
 ]

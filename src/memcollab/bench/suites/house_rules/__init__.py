@@ -8,7 +8,8 @@ some nowhere. In the build part it also hangs on the door: importing the tool pr
 after the first program was written. Runs of several models differ there by who found out and
 changed his ways; in the test part nothing hangs on the door.
 
-    tools/          what the agents import, one file each; conventions are comments in it
+    tools/          what the agents import, one file each that stands alone in their sandbox, which
+                    is why each reads and writes its own state; conventions are comments in it
     situations.py   what is to be done: sentences, start states, programs that do it and do not
     tasks.py        situations → tasks, seeded, in two parts
 
