@@ -24,7 +24,8 @@ def _task(row: Row) -> BenchTask:
         checker=Code(
             kind="code",
             entry_point=name,
-            # Its imports and helpers belong to the task: an answer need not repeat them.
+            # Its imports and helpers belong to the task: an answer need not repeat them. The
+            # function itself is left to raise, so that none at all never passes.
             setup=row["prompt"] + "    raise NotImplementedError\n",
             tests=f"{row['test']}\ncheck({name})",
         ),
