@@ -7,7 +7,7 @@ and its text is part of what a run's settings are. Guidance, where the sample's 
 ``memcollab_guidance``, stands behind the task's text in its user message (`guided.insert`).
 
 What ends a run of turns: a final answer, words that repeat what the program printed, the same
-program a second time (where it acts, it is run again, and ends the run if it prints the same
+program a second time (where it acts, it is run again, and ends the run if the same comes of it
 again), for a code task the function with nothing beside it that would show a result; no turns left;
 no context left. A run that ends without a final answer still ends with what can be read from it
 (`replies.last_answer`, `replies.last_definition`, `replies.whole_definition`), and its score says
@@ -40,7 +40,7 @@ from memcollab.errors import ModelError
 
 HARNESS = "python-turns"
 # Raised when the same messages would go another way, so that a collection does not mix the two.
-HARNESS_VERSION = 3
+HARNESS_VERSION = 4
 OUTPUT_CHARACTERS = 1000
 
 # Chosen by trials with 0.5B and 1.5B models (design/sandbox.md has them): an example that ends with
@@ -149,18 +149,29 @@ class Ending:
 @dataclass(frozen=True)
 class _Progress:
     """What the loop remembers from one turn to the next: the messages, the last program, whether it
-    ended well and what it printed then."""
+    ended well, what it printed then, and what the agent was told of it."""
 
     texts: tuple[str, ...] = ()
     code: str | None = None
     worked: bool = False
     output: str = ""
+    seen: str = ""
     programs: int = 0
 
     def ran(self, code: str, ran: Ran) -> _Progress:
         worked = ran.code == 0
-        output = ran.stdout if worked else ""
-        return replace(self, code=code, worked=worked, output=output, programs=self.programs + 1)
+        return replace(
+            self,
+            code=code,
+            worked=worked,
+            output=ran.stdout if worked else "",
+            seen=observation(ran),
+            programs=self.programs + 1,
+        )
+
+    def repeats(self, before: _Progress) -> bool:
+        """Whether the same program ended the same way again: more turns would go round in it."""
+        return (self.code, self.seen) == (before.code, before.seen)
 
     def end(self, answer: str | None, how: str) -> Ending:
         return Ending(answer, how, len(self.texts), self.programs)
@@ -262,9 +273,10 @@ async def _run(state: TaskState, model: Model, turns: int, task: _Asked) -> Endi
             before, so_far = so_far, so_far.ran(reply.code, ran)
             if settled := _settled(reply, ran, task):
                 return so_far.end(settled, "answered")
-            if so_far.output and (so_far.code, so_far.output) == (before.code, before.output):
-                return so_far.end(_best(so_far, task), "answered")
-            said = observation(ran)
+            if so_far.repeats(before) and (task.acts or so_far.output):
+                how = "answered" if so_far.worked else "out of turns"
+                return so_far.end(_last(so_far, task), how)
+            said = so_far.seen
         if left:
             cut = reply.cut or output.stop_reason == "max_tokens"
             answer = _told(said, task, so_far, cut=cut, last=left == 1)
