@@ -94,12 +94,14 @@ def test_default_keeps_its_promises_per_task(runs):
     for c in select_contrasts(runs, DEFAULT):
         by_task.setdefault(c.task_id, []).append(c)
         solved = (by_id[c.preferred].solved, by_id[c.other].solved)
-        assert solved == ((True, True) if c.kind == "efficiency" else (True, False))
+        expected = {"efficiency": (True, True), "unsolved": (False, False)}
+        assert solved == expected.get(c.kind, (True, False))
     for found in by_task.values():
         kinds = Counter(c.kind for c in found)
         assert kinds["discordant"] <= 4
         assert kinds["efficiency"] <= 1
         assert kinds["same_model"] <= (0 if kinds["discordant"] else 1)
+        assert kinds["unsolved"] <= (0 if len(found) > kinds["unsolved"] else 1)
         assert not kinds["both_wrong"]
 
 
@@ -191,9 +193,19 @@ def test_tokens_decide_between_runs_of_equal_turns_only():
     assert pairs(select_contrasts(uncounted, DEFAULT)) == [("efficiency", "b", "a")]
 
 
-def test_both_wrong_and_unjudged_give_nothing():
-    """The default recipe learns nothing from two failures or from a run without a verdict."""
-    runs = [run("a", "gpt-4", False), run("b", "qwen-7b", False), run("c", "claude-2", None)]
+def test_a_task_that_nobody_solved_gives_the_pair_that_heard_most():
+    """Where a recipe heeds what the environment told to failures, it takes one pair of different
+    models, those with most turns, and none that made no turn; the default recipe takes none."""
+    runs = [
+        run("a", "gpt-4", False, turns=2),
+        run("b", "qwen-7b", False, turns=3),
+        run("c", "claude-2", None, turns=9),
+        run("d", "qwen-7b", False, turns=4),
+        run("e", "gpt-4", False, turns=0),
+    ]
+    heeding = DEFAULT.model_copy(update={"max_unsolved_per_task": 1})
+    assert pairs(select_contrasts(runs, heeding)) == [("unsolved", "d", "a")]
+    assert select_contrasts(runs[:1], heeding) == []
     assert select_contrasts(runs, DEFAULT) == []
 
 

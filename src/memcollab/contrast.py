@@ -95,9 +95,14 @@ def _contrast(kind: ContrastKind, preferred: RunSummary, other: RunSummary) -> C
 
 
 def _default(task: list[RunSummary], recipe: Recipe) -> list[Contrast]:
-    """Discordant pairs of different models; else one of a single model; then efficiency."""
+    """Discordant pairs of different models; else one of a single model; then efficiency. Where no
+    run was right, the pairs of wrong ones that saw most."""
     right = [run for run in task if run.solved]
     wrong = [run for run in task if not run.solved]
+    if not right:
+        return [
+            _contrast("unsolved", *pair) for pair in _unsolved(wrong, recipe.max_unsolved_per_task)
+        ]
     found = [_contrast("discordant", *pair) for pair in _discordant(right, wrong, recipe)]
     if not found and recipe.max_contrasts_per_task != 0:
         found = [_contrast("same_model", *pair) for pair in _same_model(right, wrong)]
@@ -193,6 +198,19 @@ def _same_model(right: list[RunSummary], wrong: list[RunSummary]) -> list[Pair]:
         if (solved.agent.model, solved.agent.harness) == (run.agent.model, run.agent.harness)
     ]
     return sorted(pairs, key=lambda p: (p[1].turns == 0, _cost(p[0]), p[0].id, p[1].id))[:1]
+
+
+def _unsolved(wrong: list[RunSummary], limit: int) -> list[Pair]:
+    """Pairs of wrong runs of different models, those with most turns first: they heard most from
+    the environment. One that made no turn heard nothing."""
+    heard = sorted((run for run in wrong if run.turns != 0), key=lambda r: (-_turns(r), r.id))
+    pairs = [
+        (run, other)
+        for place, run in enumerate(heard)
+        for other in heard[place + 1 :]
+        if run.agent.model != other.agent.model and run.agent.harness == other.agent.harness
+    ]
+    return pairs[:limit]
 
 
 def _efficiency(right: list[RunSummary], ratio: float, limit: int) -> list[Pair]:

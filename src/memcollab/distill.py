@@ -49,6 +49,7 @@ _TEMPLATES = {
     "discordant": "distill.discordant",
     "same_model": "distill.discordant",
     "efficiency": "distill.efficiency",
+    "unsolved": "distill.unsolved",
     "both_right": "distill.paper",
     "both_wrong": "distill.paper",
     "single": "distill.single",
@@ -93,7 +94,7 @@ def request_for(
     """The request that puts ``contrast`` to a writer. Its id is a content id: the same contrast in
     the same words is the same request, in a batch file of today or of next year."""
     template = _template(contrast.kind, recipe)
-    system = _prompt("distill.system")
+    system = _system(recipe)
     first, second = _cut_pair(preferred, other, recipe.run_budget * CHARS_PER_TOKEN)
     names = {preferred.agent.model, other.agent.model}
     user = Template(template).substitute(
@@ -115,12 +116,17 @@ def request_for(
 def prompt_hash(kind: ContrastKind, recipe: Recipe) -> str:
     """The name of the wording and limits with which a contrast of that kind is put to a writer."""
     content = {
-        "system": _prompt("distill.system"),
+        "system": _system(recipe),
         "template": _template(kind, recipe),
         "entries": recipe.max_entries,
         "budget": recipe.run_budget,
     }
     return content_id("prompt", content)
+
+
+def _system(recipe: Recipe) -> str:
+    more = _prompt("distill.values") if recipe.invented_values else ""
+    return _prompt("distill.system") + more
 
 
 def _template(kind: ContrastKind, recipe: Recipe) -> str:

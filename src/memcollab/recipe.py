@@ -41,9 +41,19 @@ class Recipe(BaseModel):
         "many times the turns (or, at equal turns, the tokens) of the other; None = never",
     )
     max_efficiency_per_task: int = Field(default=1, description="efficiency contrasts of a task")
+    max_unsolved_per_task: int = Field(
+        default=0,
+        description="pairs of wrong runs of a task that nobody solved, for what the environment "
+        "told them; 0 = such tasks teach nothing",
+    )
     # distil
     max_entries: int = Field(default=3, description="constraints per contrast; the paper's K")
     run_budget: int = Field(default=1500, description="tokens of each run that the writer sees")
+    invented_values: bool = Field(
+        default=False,
+        description="constraints about a tool name it, and show the form of a value by one that "
+        "the writer invents",
+    )
     # screen, merge
     screen: bool = Field(default=True, description="refuse drafts by the named reasons")
     merge: bool = Field(default=True, description="join near-duplicates of a category")

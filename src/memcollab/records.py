@@ -32,7 +32,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 Scope = Literal["reasoning", "harness"]
 Status = Literal["active", "quarantined", "retired"]
 ContrastKind = Literal[
-    "discordant", "same_model", "efficiency", "both_right", "both_wrong", "single"
+    "discordant", "same_model", "efficiency", "unsolved", "both_right", "both_wrong", "single"
 ]
 
 
@@ -233,8 +233,9 @@ class Contrast(Record):
     """Two runs of one task that differ in how they ended, or in what they cost.
 
     ``preferred`` and ``other`` are trajectory ids. For ``efficiency`` both were solved and
-    ``preferred`` took far less; ``both_right`` and ``both_wrong`` exist in the paper's
-    recipes only. ``single`` is one run that stands on both sides (recipe ``single``).
+    ``preferred`` took far less; for ``unsolved`` neither was, and what the environment told them
+    is the lesson; ``both_right`` and ``both_wrong`` exist in the paper's recipes only. ``single``
+    is one run that stands on both sides (recipe ``single``).
     """
 
     task_id: str

@@ -33,7 +33,7 @@ from memcollab.bench.tasks import BenchTask
 from memcollab.collab import MemCollab
 from memcollab.guide import count_tokens, fence, write_guidance
 from memcollab.recall import same_task
-from memcollab.recipe import Recipe, recipe
+from memcollab.recipe import Recipe
 from memcollab.records import Agent, Category, Constraint, RunSummary, Trajectory
 
 Source = Literal["all", "own", "other"]
@@ -135,13 +135,17 @@ class Guide:
     agent: Agent
 
     @classmethod
-    def open(cls, arm: Arm, bank: Path, agent: Agent, limit: int, tokens: int) -> Guide:
-        """Read the bank at ``bank`` with the arm's recipe, within the experiment's limits.
+    def open(
+        cls, arm: Arm, bank: Path, agent: Agent, method: Recipe, limit: int, tokens: int
+    ) -> Guide:
+        """Read the bank at ``bank`` with the recipe ``method``, within the experiment's limits.
 
         Raises:
             BankError: there is no such bank.
         """
-        return cls(arm, MemCollab(bank, recipe=_recipe(arm, limit, tokens), create=False), agent)
+        return cls(
+            arm, MemCollab(bank, recipe=_within(method, arm, limit, tokens), create=False), agent
+        )
 
     def show(self, task: BenchTask) -> Shown:
         """What the arm shows for a task, whose id seeds what is drawn at random."""
@@ -226,7 +230,7 @@ def _dearest_first(run: RunSummary) -> tuple[float, float, str]:
     return -(run.turns or 0), -(run.tokens or 0), run.id
 
 
-def _recipe(arm: Arm, limit: int, tokens: int) -> Recipe:
+def _within(method: Recipe, arm: Arm, limit: int, tokens: int) -> Recipe:
     changes: dict[str, Any] = {
         "limit": arm.limit or limit,
         "guidance_tokens": tokens,
@@ -234,7 +238,7 @@ def _recipe(arm: Arm, limit: int, tokens: int) -> Recipe:
         "min_score": arm.min_score,
     }
     given = {name: value for name, value in changes.items() if value is not None}
-    return recipe(arm.recipe).model_copy(update=given)
+    return method.model_copy(update=given)
 
 
 def _seed(text: str) -> int:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -26,6 +27,7 @@ from memcollab.bench.evaluate import Harness, Settings
 from memcollab.bench.roster import AgentSpec, check_agents
 from memcollab.bench.suites import Choice, Suite, choose
 from memcollab.errors import UsageError
+from memcollab.recipe import Recipe, recipe
 
 SAMPLING_TEMPERATURE = 0.7
 
@@ -39,6 +41,9 @@ class SuiteChoice(BaseModel):
     build: int = Field(default=0, ge=0)
     test: int = Field(default=0, ge=0)
     file: Path | None = None
+    contrasts: int | None = Field(
+        default=None, ge=1, description="in place of the experiment's, for every memory alike"
+    )
     build_seeds: tuple[int, ...] = Field(
         default=(0,),
         min_length=1,
@@ -64,6 +69,10 @@ class Experiment(BaseModel):
     turns: int = Field(default=5, ge=1, description="model calls per task at most")
     max_tokens: int = Field(default=512, ge=16, description="tokens per model call at most")
     contrasts: int = Field(default=25, ge=1, description="per suite and memory")
+    recipe: dict[str, Any] = Field(
+        default_factory=dict,
+        description="settings of the method that are changed alike for every memory",
+    )
     limit: int = Field(default=3, ge=1, description="constraints per task at most")
     guidance_tokens: int = Field(default=400, ge=50, description="budget of the guidance")
 
@@ -82,6 +91,16 @@ class Experiment(BaseModel):
         if len(set(names)) < len(names):
             raise ValueError("two arms have the same name")
         return arms
+
+    @field_validator("recipe")
+    @classmethod
+    def _known(cls, changes: dict[str, Any]) -> dict[str, Any]:
+        Recipe.model_validate({"name": "changed", **changes})
+        return changes
+
+    def recipe_of(self, name: str) -> Recipe:
+        """The recipe of that name with the experiment's changes."""
+        return recipe(name).model_copy(update=self.recipe)
 
     def specs(self, names: tuple[str, ...]) -> list[AgentSpec]:
         """The agents of these names.

@@ -177,7 +177,8 @@ def _guide(
             "yet. Next: memcollab bench learn with the same experiment and folder"
         )
     agent = Agent(model=spec.name, harness=experiment.harness)
-    guide = Guide.open(arm, bank, agent, experiment.limit, experiment.guidance_tokens)
+    method = experiment.recipe_of(arm.recipe)
+    guide = Guide.open(arm, bank, agent, method, experiment.limit, experiment.guidance_tokens)
     with guide.collab:
         yield guide
 

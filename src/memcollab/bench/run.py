@@ -151,7 +151,7 @@ def learn(
     requests: dict[bytes, None] = {}
     place.root.joinpath("banks").mkdir(parents=True, exist_ok=True)
     for memory in banks_needed(experiment):
-        with MemCollab(place.bank(memory), recipe=memory.recipe) as collab:
+        with MemCollab(place.bank(memory), recipe=experiment.recipe_of(memory.recipe)) as collab:
             for suite in experiment.suite:
                 if not suite.build:
                     continue
@@ -164,7 +164,7 @@ def learn(
                     batch_in=batch_in,
                     batch_out=part if batch_out else None,
                     exclude_agents=_others(experiment, memory),
-                    max_contrasts=experiment.contrasts,
+                    max_contrasts=suite.contrasts or experiment.contrasts,
                     progress=progress,
                 )
                 if batch_out:

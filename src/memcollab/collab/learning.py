@@ -41,13 +41,15 @@ def choose_contrasts(
     found = select_contrasts(runs, recipe, strongest_first=strongest_first)
     if limit is None:
         return found
-    # The best of every task before the second best of any: a cut should cost breadth last.
+    # The best of every task before the second best of any: a cut should cost breadth last. Tasks
+    # that somebody solved teach more than those that nobody did.
     seen: Counter[str] = Counter()
     ranked = []
     for contrast in found:
-        ranked.append((seen[contrast.task_id], contrast.id, contrast))
+        rank = contrast.kind == "unsolved", seen[contrast.task_id], contrast.id
+        ranked.append((rank, contrast))
         seen[contrast.task_id] += 1
-    return [contrast for _, _, contrast in sorted(ranked, key=lambda entry: entry[:2])][:limit]
+    return [contrast for _, contrast in sorted(ranked, key=lambda entry: entry[0])][:limit]
 
 
 def report_of(
