@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -37,6 +38,17 @@ def test_a_table_is_a_sound_experiment(path: Path) -> None:
         "recall.toml",
         "reader.toml",
     }
+
+
+def test_no_result_is_kept_from_the_repository() -> None:
+    """What lies under `results/` is not ignored by git: a published log in a folder called `build`
+    once was, and with it the runs that every memory had been made of."""
+    if shutil.which("git") is None or not (REPOSITORY / ".git").exists():
+        pytest.skip("this is no checkout of git")
+    for name in ("main/build/mbpp/run.eval", "main/logs/run.eval", "main/report/main/report.html"):
+        asked = ["git", "check-ignore", "--no-index", f"results/{name}"]
+        found = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True)
+        assert found.returncode == 1, f"{name} is ignored: {found.stdout!r} {found.stderr!r}"
 
 
 def test_both_sizes_hold_the_same_tables() -> None:
