@@ -55,6 +55,20 @@ def test_the_same_constraint_is_shown_once():
     assert write_guidance([same, same], 400).shown == (same.id,)
 
 
+def test_guidance_may_close_with_the_request_to_recite_it():
+    """Asked for, the block's last line wants the lessons said first; it counts towards the budget,
+    stands with no block of its own, and is cut out with the block."""
+    entry = constraint("units are missing")
+    plain = write_guidance([entry], 400)
+    recited = write_guidance([entry], 400, recite=True)
+    *head, closing, end = recited.text.splitlines()
+    assert [*head, end] == plain.text.splitlines()
+    assert "The lessons say that" in closing
+    assert recited.tokens == count_tokens(recited.text) > plain.tokens
+    assert write_guidance([entry], plain.tokens, recite=True) == Guidance()
+    assert strip_guidance(f"a {recited.text}b") == "a b"
+
+
 @given(st.lists(constraints, max_size=6), st.integers(0, 400))
 def test_any_words_stay_inside_the_fence_and_the_budget(entries, budget):
     """Whatever a constraint holds: one line each, one fence, no hidden character, in budget."""

@@ -1036,6 +1036,29 @@ def test_each_kind_has_its_reason(words, expected, harness):
     assert reason(screen(saying(words, harness=harness), NOTHING)) == expected
 
 
+CALLS = [
+    ("whole cents: for 4.50 euros write till.refund('R3', 450)", True),
+    ("a second call: vault.discard('diary'), then vault.discard('diary')", True),
+    ("whole cents: for 4.50 euros write ledger.refund('R3', 450)", False),  # no tool of the runs
+    ("tidying up: os.remove('diary')", False),  # Python's own
+    ("tidying up: till.refund(open('diary'))", False),
+    ("tidying up: refund('R3', 450)", False),
+    ("whole cents: till.refund(receipt, amount)", False),
+    ("whole cents: till.books.refund('R3')", False),
+]
+
+
+@pytest.mark.parametrize(("words", "passes"), CALLS)
+def test_a_harness_lesson_may_show_a_call_of_its_tool(words, passes):
+    """A call of a tool that the runs call, on plain values, shows the form of a value; any other
+    call is code, and so is this one where a lesson travels to every harness."""
+    program = "import till\nimport vault\nimport os\ntill.refund('R9', 3)\nvault.discard('x')"
+    source = SourceText("Refund the receipt.", (program,), (), tuple(called_tools(program)))
+    told = reason(screen(saying(words, harness=True), source))
+    assert told == (None if passes else "code")
+    assert reason(screen(saying(words, harness=False), source)) == "code"
+
+
 SECRETS = [
     "sk-" + "proj-Ab12Cd34Ef56Gh78Ij90Kl",
     "AKIA" + "IOSFODNN7EXAMPLE",

@@ -125,7 +125,7 @@ def prompt_hash(kind: ContrastKind, recipe: Recipe) -> str:
 
 
 def _system(recipe: Recipe) -> str:
-    more = _prompt("distill.values") if recipe.invented_values else ""
+    more = _prompt("distill.calls") if recipe.worked_calls else ""
     return _prompt("distill.system") + more
 
 

@@ -28,6 +28,12 @@ _HEADING = (
     "Lessons from other attempts at similar tasks. They are advice, not part of the task: "
     "apply those that fit and ignore the rest."
 )
+# A small model that reads advice and then copies the pattern of an example writes what it would
+# have written anyway; what it has said itself it keeps to (results/LOG.md, 2026-11-25).
+_RECITE = (
+    'Begin your message with "Thought: The lessons say that" and the lessons that apply, with the '
+    "values of this task."
+)
 
 
 @dataclass(frozen=True)
@@ -39,23 +45,27 @@ class Guidance:
     shown: tuple[str, ...] = ()
 
 
-def write_guidance(constraints: Sequence[Constraint], budget: int) -> Guidance:
+def write_guidance(
+    constraints: Sequence[Constraint], budget: int, *, recite: bool = False
+) -> Guidance:
     """One fenced block of advice, a line per constraint, of at most ``budget`` tokens.
 
     Constraints are taken in the order given; one that no longer fits is left out and the next may
-    still fit. Empty when none fits. Tokens are those of ``count_tokens``.
+    still fit. Empty when none fits. Tokens are those of ``count_tokens``. ``recite`` closes the
+    block by asking an agent that thinks aloud to say first which lessons apply.
     """
     lines: list[str] = []
     shown: list[str] = []
+    closing = [_RECITE] if recite else []
     for constraint in constraints:
         line = f"{len(lines) + 1}. {_harmless(constraint.text)}"
-        if constraint.id in shown or count_tokens(_block([*lines, line])) > budget:
+        if constraint.id in shown or count_tokens(_block([*lines, line, *closing])) > budget:
             continue
         lines.append(line)
         shown.append(constraint.id)
     if not lines:
         return Guidance()
-    text = _block(lines)
+    text = _block([*lines, *closing])
     return Guidance(text=text, tokens=count_tokens(text), shown=tuple(shown))
 
 

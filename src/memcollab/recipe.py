@@ -49,10 +49,10 @@ class Recipe(BaseModel):
     # distil
     max_entries: int = Field(default=3, description="constraints per contrast; the paper's K")
     run_budget: int = Field(default=1500, description="tokens of each run that the writer sees")
-    invented_values: bool = Field(
+    worked_calls: bool = Field(
         default=False,
-        description="constraints about a tool name it, and show the form of a value by one that "
-        "the writer invents",
+        description="a constraint about a tool's function shows one call of it, on values that the "
+        "writer invents",
     )
     # screen, merge
     screen: bool = Field(default=True, description="refuse drafts by the named reasons")
@@ -77,6 +77,11 @@ class Recipe(BaseModel):
         default=0.75, description="cosine above which a second entry says the same"
     )
     guidance_tokens: int = Field(default=400, description="budget of the guidance text")
+    recite: bool = Field(
+        default=False,
+        description="ask an agent that thinks aloud to say first which lessons apply: costs a turn "
+        "or so; a model too small to go on from there only repeats itself",
+    )
 
 
 DEFAULT = Recipe(name="default")

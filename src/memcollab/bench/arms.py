@@ -171,7 +171,8 @@ class Guide:
         fitting = self._recalled(task)
         number = len(fitting.constraints)
         chosen = draw.sample(self._active, min(number, len(self._active)))
-        written = write_guidance(chosen, self.collab.recipe.guidance_tokens)
+        method = self.collab.recipe
+        written = write_guidance(chosen, method.guidance_tokens, recite=method.recite)
         return Shown(written.text, written.tokens, written.shown, fitting.category)
 
     def _wrong_category(self, task: str, draw: random.Random) -> Shown:

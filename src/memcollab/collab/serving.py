@@ -37,7 +37,9 @@ class Serving:
         found = search(task, agent, decision, self._index, recipe, vector)
         clock.skip(found.timings)
         guidance = write_guidance(
-            [entry.constraint for entry in found.entries], recipe.guidance_tokens
+            [entry.constraint for entry in found.entries],
+            recipe.guidance_tokens,
+            recite=recipe.recite,
         )
         clock.lap("guidance")
         return Recall(

@@ -1,8 +1,10 @@
-"""Code, calls, markup, command lines. A lesson is words; a bare name of a language is a word."""
+"""Code, calls, markup, command lines. A lesson is words; a bare name of a language is a word, and
+one plain call of a harness's own tool shows a small model the form of a value."""
 
 from __future__ import annotations
 
 import re
+import sys
 
 from memcollab.screen.lexicon import known_name
 from memcollab.screen.reading import Reading, either
@@ -40,6 +42,8 @@ _MATHS = frozenset(
         "dim rank var cov phi arcsin arccos arctan sinh cosh tanh binom prob"
     ).split()
 )
+_LITERAL = r"(?:-?\d+(?:\.\d+)?|'[^'\"\\]{0,40}'|\"[^'\"\\]{0,40}\"|True|False|None)"
+_LITERALS = re.compile(rf"(?:{_LITERAL}(?:\s*,\s*{_LITERAL})*)?")
 _PLAIN_ARGUMENTS = re.compile(r"[A-Za-z](?:_?\w)?(?:\s*[-+*/^,|]\s*[A-Za-z\d]{1,2})*|n log n", re.I)
 
 
@@ -48,11 +52,11 @@ def code(reading: Reading, source: SourceText) -> str | None:
 
     f(x), gcd(a, b) and O(n) are mathematics. A harness may ask for tags around an answer: a draft
     of scope "harness" may name a plain tag that the runs show (or where no run is at hand, as on
-    import).
+    import), and may show a call of a tool that the runs call, on plain values.
     """
     for part in reading.parts:
         found = _STATEMENT.search(part) or next(
-            (call for call in _CALL.finditer(part) if _is_code(call, reading.harness)), None
+            (call for call in _CALL.finditer(part) if _is_code(call, reading.harness, source)), None
         )
         if found:
             return found[0]
@@ -62,15 +66,26 @@ def code(reading: Reading, source: SourceText) -> str | None:
     return None
 
 
-def _is_code(call: re.Match[str], harness: bool) -> bool:
+def _is_code(call: re.Match[str], harness: bool, source: SourceText) -> bool:
     name, arguments = call[1], call[2].strip()
     if arguments in _PLURALS:  # "the value(s)"
+        return False
+    if harness and _calls_a_tool(name, arguments, source):
         return False
     if not arguments:
         return call[0].endswith("()") and not (harness or known_name(name))
     if len(name) > 1 and name.casefold() not in _MATHS:
         return True
     return _PLAIN_ARGUMENTS.fullmatch(arguments) is None
+
+
+def _calls_a_tool(name: str, arguments: str, source: SourceText) -> bool:
+    """Whether it calls a function of a tool's module, which is none of Python's own, on plain
+    values."""
+    module, _, function = name.partition(".")
+    ours = bool(function) and "." not in function and module not in sys.stdlib_module_names
+    known = not source.run_texts or name in source.tools
+    return ours and known and _LITERALS.fullmatch(arguments) is not None
 
 
 def _quoted(part: str) -> str | None:

@@ -13,16 +13,17 @@ changed his ways; in the test part nothing hangs on the door.
     situations.py   what is to be done: sentences, start states, programs that do it and do not
     tasks.py        situations → tasks, seeded, in two parts
 
-Ten tools, twelve tasks each: six to build from and six to test on, which share conventions and
-nothing else (sentences, names, amounts). The level is in the task's id
+Ten tools, sixteen tasks each: eight to build from and eight to test on, which share conventions
+and nothing else (sentences, names, amounts). The level is in the task's id
 (``house-rules-kiosk-build-l1-02``):
 
+* 0: one word of the house, the same in every task (two tasks a part);
 * 1: one convention, one or two calls (three tasks a part);
 * 2: two conventions, or one and a calculation (two tasks a part);
 * 3: an order of calls, pages, a retry, a confirmation (one task a part).
 
 A task is judged by the state that is left, never by words. Running a program that solves it again
-is harmless, and so are failed tries before it, on levels 1 and 2. What level 3 undoes or burns too
+is harmless, and so are failed tries before it, below level 3. What level 3 undoes or burns too
 early may stay undone or burnt.
 
 Not covered: an agent that reads the tool's source (it can be imported, so it can be read) or writes
@@ -40,7 +41,7 @@ __all__ = ["CONVENTIONS", "HouseTask", "generate", "load"]
 
 
 def load(seed: int = 0) -> tuple[list[BenchTask], list[BenchTask]]:
-    """The build part and the test part, 60 tasks each, the same for the same seed."""
+    """The build part and the test part, 80 tasks each, the same for the same seed."""
     made = generate(seed)
     build, test = ([each.task for each in made if each.part == part] for part in ("build", "test"))
     return build, test

@@ -19,50 +19,60 @@ T = TypeVar("T")
 # says it so. What a tool's tasks need, in the order of their levels.
 CONVENTIONS: dict[str, tuple[str, ...]] = {
     "kiosk": (
+        "the word that lets somebody in is dusk",
         "amounts are whole cents",
         "unlock the drawer before every single payment",
     ),
     "halls": (
+        "the keys hang on hook K7",
         "the day is written DD.MM.YYYY",
         "times are four digits HHMM in the 24-hour clock",
         "pass the number that cancel returns to confirm",
     ),
     "parcels": (
+        "the van drives on line E2",
         "parcel names are in capital letters",
         "weights are in whole grams",
         "call hand_over again until it returns 0",
     ),
     "timesheet": (
+        "the code of an excused day is U9",
         "worked time is in whole minutes",
         "times are four digits HHMM in the 24-hour clock",
         "call sign before record, and hand_in last",
     ),
     "stockroom": (
+        "orders go to the supplier Nordhof",
         "what comes into the stock is a negative count",
         "shelves are a capital letter, a dash and two digits, like B-07",
         "call recount for an article right before write_off",
     ),
     "loans": (
+        "pieces are insured with Aldus",
         "borrowers are written surname first, with a comma",
         "the day is written DD.MM.YYYY",
         "call photograph first, then pack, then ship",
     ),
     "sprinkler": (
+        "all beds are fed with mix K3",
         "days are three capital letters, like MON",
         "times are four digits HHMM in the 24-hour clock",
         "open the valve before the pump is switched on",
     ),
     "messenger": (
+        "notices are pinned to the board roof",
         "people are addressed with @ and the name in lower case",
         "5 is the highest priority and 1 the lowest",
         "call relay again until it returns 200",
     ),
     "members": (
+        "guests are welcomed on the green sheet",
         "member numbers are text of five digits with leading zeros",
         "the day is written DD.MM.YYYY",
         "pages count from 0, and the last one is followed by an empty page",
     ),
     "vault": (
+        "the phrase for the reading room is ember",
         "call discard or relocate twice",
         "shelves are a capital letter, a dash and two digits, like B-07",
         "copy the box before it is burnt, and pass the slip to confirm",
@@ -267,6 +277,24 @@ class Money:
 
 def _call(name: str, *given: Any) -> str:
     return f"{name}({', '.join(map(repr, given))})"
+
+
+def _same_for_all(
+    tool: str, call: str, pool: str, word: str, book: str
+) -> Callable[[Draw], Situation]:
+    """What the easiest level asks for: a word of the house that is the same in every task."""
+
+    def make(draw: Draw) -> Situation:
+        entity = draw.one(pool)
+        return Situation(
+            {"entity": entity},
+            {book: {}},
+            {book: {entity: True}},
+            (_call(f"{tool}.{call}", entity, word),),
+            ((_call(f"{tool}.{call}", entity, "please"),), (_call(f"{tool}.{call}", entity, ""),)),
+        )
+
+    return make
 
 
 def _kiosk_price(draw: Draw) -> Situation:
@@ -757,6 +785,16 @@ def _vault_burn(draw: Draw) -> Situation:
 TOOLS: dict[str, tuple[Level, ...]] = {
     "kiosk": (
         Level(
+            ("let_in(person, word)",),
+            _same_for_all("kiosk", "let_in", "person", "dusk", "inside"),
+            (
+                "Let {entity} in behind the counter.",
+                "{entity} helps out today: let {entity} in.",
+                "{entity} stands at the door of the kiosk. Let them in.",
+                "Today {entity} works behind the counter; open the door for that.",
+            ),
+        ),
+        Level(
             (
                 "set_price(item, amount)",
                 "prices()",
@@ -794,6 +832,16 @@ TOOLS: dict[str, tuple[Level, ...]] = {
         ),
     ),
     "halls": (
+        Level(
+            ("lend_key(group, hook)",),
+            _same_for_all("halls", "lend_key", "group", "K7", "keys"),
+            (
+                "Lend the {entity} group a key.",
+                "The {entity} group comes early and needs a key: lend it.",
+                "A key is wanted by the {entity} group. Give it out.",
+                "Hand out a key, to the {entity} group.",
+            ),
+        ),
         Level(
             (
                 "book(hall, date, group)",
@@ -837,6 +885,16 @@ TOOLS: dict[str, tuple[Level, ...]] = {
     ),
     "parcels": (
         Level(
+            ("send_van(town, line)",),
+            _same_for_all("parcels", "send_van", "town", "E2", "vans"),
+            (
+                "Send the van to {entity}.",
+                "There is something to fetch in {entity}: send the van.",
+                "The van has to go to {entity} today.",
+                "{entity} waits for the van; let it drive there.",
+            ),
+        ),
+        Level(
             ("address(parcel, town)",),
             _parcels_address,
             (
@@ -868,6 +926,16 @@ TOOLS: dict[str, tuple[Level, ...]] = {
         ),
     ),
     "timesheet": (
+        Level(
+            ("excuse(person, code)",),
+            _same_for_all("timesheet", "excuse", "person", "U9", "excused"),
+            (
+                "Excuse {entity} for today.",
+                "{entity} is ill. Enter the excuse.",
+                "{entity} cannot come today; excuse them.",
+                "Today {entity} stays at home with an excuse: enter it.",
+            ),
+        ),
         Level(
             (
                 "record(person, duration)",
@@ -908,6 +976,16 @@ TOOLS: dict[str, tuple[Level, ...]] = {
     ),
     "stockroom": (
         Level(
+            ("order(article, supplier)",),
+            _same_for_all("stockroom", "order", "article", "Nordhof", "ordered"),
+            (
+                "Order more '{entity}'.",
+                "There are too few '{entity}': order some.",
+                "The '{entity}' are sold out. Order them.",
+                "We run short of '{entity}', so order more of them.",
+            ),
+        ),
+        Level(
             ("change(article, count)",),
             _stockroom_change,
             (
@@ -943,6 +1021,16 @@ TOOLS: dict[str, tuple[Level, ...]] = {
         ),
     ),
     "loans": (
+        Level(
+            ("insure(piece, insurer)",),
+            _same_for_all("loans", "insure", "piece", "Aldus", "insured"),
+            (
+                "Insure the '{entity}'.",
+                "The '{entity}' needs an insurance. See to it.",
+                "Before it travels, the '{entity}' is to be insured.",
+                "Have the '{entity}' insured.",
+            ),
+        ),
         Level(
             ("lend(piece, borrower)",),
             _loans_lend,
@@ -980,6 +1068,16 @@ TOOLS: dict[str, tuple[Level, ...]] = {
     ),
     "sprinkler": (
         Level(
+            ("feed(bed, mix)",),
+            _same_for_all("sprinkler", "feed", "bed", "K3", "fed"),
+            (
+                "Feed the bed '{entity}'.",
+                "The bed '{entity}' looks pale: feed it.",
+                "Let the bed '{entity}' be fed.",
+                "The bed '{entity}' has to be fed today.",
+            ),
+        ),
+        Level(
             ("plan(bed, day)",),
             _sprinkler_plan,
             (
@@ -1015,6 +1113,16 @@ TOOLS: dict[str, tuple[Level, ...]] = {
     ),
     "messenger": (
         Level(
+            ("pin(text, board)",),
+            _same_for_all("messenger", "pin", "text", "roof", "pinned"),
+            (
+                "Pin up the notice '{entity}'.",
+                "Everybody should read '{entity}': pin it up.",
+                "'{entity}' goes on a board. Pin it there.",
+                "Make '{entity}' a notice and pin it.",
+            ),
+        ),
+        Level(
             ("send(to, text)",),
             _messenger_send,
             (
@@ -1046,6 +1154,16 @@ TOOLS: dict[str, tuple[Level, ...]] = {
         ),
     ),
     "members": (
+        Level(
+            ("welcome(name, sheet)",),
+            _same_for_all("members", "welcome", "surname", "green", "guests"),
+            (
+                "Welcome the guest {entity}.",
+                "{entity} visits the club as a guest: enter the welcome.",
+                "A guest came, {entity}. Welcome them.",
+                "The club has the guest {entity} today; welcome this guest.",
+            ),
+        ),
         Level(
             ("set_town(member, town)",),
             _members_town,
@@ -1081,6 +1199,16 @@ TOOLS: dict[str, tuple[Level, ...]] = {
         ),
     ),
     "vault": (
+        Level(
+            ("admit(person, phrase)",),
+            _same_for_all("vault", "admit", "person", "ember", "admitted"),
+            (
+                "Admit {entity} to the reading room.",
+                "{entity} wants to read files. Admit them.",
+                "{entity} is here for the reading room: admit this reader.",
+                "Open the reading room to {entity}.",
+            ),
+        ),
         Level(
             ("discard(file)",),
             _vault_discard,

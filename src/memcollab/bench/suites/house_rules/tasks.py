@@ -63,7 +63,7 @@ def _of_tool(tool: str, levels: tuple[Level, ...], seed: int) -> list[HouseTask]
     draw = Draw(random.Random(f"{seed} {tool}"))  # noqa: S311 - a lot, not a secret
     source = _source(tool)
     made: list[HouseTask] = []
-    for number, level in enumerate(levels, 1):
+    for number, level in enumerate(levels):
         sentences = draw.shuffled(level.sentences)
         each = len(sentences) // len(_PARTS)
         for place, sentence in enumerate(sentences):

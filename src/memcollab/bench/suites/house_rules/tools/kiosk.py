@@ -11,7 +11,19 @@ from typing import Any
 sys.tracebacklimit = 0
 
 STATE = Path("kiosk.json")
+WORD = "dusk"
 Books = dict[str, dict[str, Any]]
+
+
+def let_in(person: str, word: str) -> str:
+    """Let somebody in behind the counter; the door asks for a word."""
+    # House rule: there is one that is right, and it is the same for everybody.
+    if word != WORD:
+        raise ValueError(f"{word!r} is not the word")
+    books = _read()
+    books["inside"][person] = True
+    _write(books)
+    return f"{person}: done"
 
 
 def set_price(item: str, amount: float) -> str:

@@ -12,7 +12,19 @@ from typing import Any
 sys.tracebacklimit = 0
 
 STATE = Path("loans.json")
+INSURER = "Aldus"
 Books = dict[str, dict[str, Any]]
+
+
+def insure(piece: str, insurer: str) -> str:
+    """Have a piece insured."""
+    # House rule: there is one that is right, and it is the same for everybody.
+    if insurer != INSURER:
+        raise ValueError(f"{insurer!r} does not insure us")
+    books = _read()
+    books["insured"][piece] = True
+    _write(books)
+    return f"{piece}: done"
 
 
 def lend(piece: str, borrower: str) -> str:

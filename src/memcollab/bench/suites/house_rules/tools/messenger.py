@@ -11,9 +11,21 @@ from typing import Any
 sys.tracebacklimit = 0
 
 STATE = Path("messenger.json")
+BOARD = "roof"
 BUSY, SENT, UNKNOWN = 429, 200, 404
 BUSY_TRIES = 2
 Books = dict[str, dict[str, Any]]
+
+
+def pin(text: str, board: str) -> str:
+    """Pin a notice to a board."""
+    # House rule: there is one that is right, and it is the same for everybody.
+    if board != BOARD:
+        raise ValueError(f"{board!r} is no board of this house")
+    books = _read()
+    books["pinned"][text] = True
+    _write(books)
+    return f"{text}: done"
 
 
 def send(to: str, text: str) -> str:

@@ -12,7 +12,19 @@ from typing import Any
 sys.tracebacklimit = 0
 
 STATE = Path("timesheet.json")
+CODE = "U9"
 Books = dict[str, dict[str, Any]]
+
+
+def excuse(person: str, code: str) -> str:
+    """Excuse somebody for today with a code."""
+    # House rule: there is one that is right, and it is the same for everybody.
+    if code != CODE:
+        raise ValueError(f"{code!r} is no code of the sheet")
+    books = _read()
+    books["excused"][person] = True
+    _write(books)
+    return f"{person}: done"
 
 
 def record(person: str, duration: float) -> str:

@@ -13,7 +13,19 @@ from typing import Any
 sys.tracebacklimit = 0
 
 STATE = Path("vault.json")
+PHRASE = "ember"
 Books = dict[str, dict[str, Any]]
+
+
+def admit(person: str, phrase: str) -> str:
+    """Admit somebody to the reading room with a phrase."""
+    # House rule: there is one that is right, and it is the same for everybody.
+    if phrase != PHRASE:
+        raise ValueError(f"{phrase!r} opens no door")
+    books = _read()
+    books["admitted"][person] = True
+    _write(books)
+    return f"{person}: done"
 
 
 def discard(file: str) -> str:
