@@ -4,10 +4,11 @@
 
 The tasks are the first of each tool's build tasks on levels 1 and 2 of `house-rules`, without the
 notice that hangs on the door of build tasks: no test task is among them. The constraints are
-hand-written (`guidance_form.toml`), one for level 1 and two for level 2, so that what is measured is
-the form alone: ``words`` describe the form of a value and give one (as 450 for 4.50 euros), ``call``
-shows a call on invented values instead. ``--recite`` asks the agent to say first what applies;
-``--before`` puts the guidance before the task. Logs go to ``--log-dir`` and are not run twice.
+hand-written (`guidance_form.toml`), one for level 1 and two for level 2, so that what is measured
+is the form alone: ``words`` describe the form of a value and give one (as 450 for 4.50 euros),
+``call`` shows a call on invented values instead. ``--recite`` asks the agent to say first what
+applies; ``--before`` puts the guidance before the task. Logs go to ``--log-dir`` and are not run
+twice.
 """
 
 from __future__ import annotations
