@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote
 
+from memcollab.patterns import Pattern
 from memcollab.records import Draft
 
 # Characters that are not seen: soft hyphen, fillers, joiners, direction marks, variation selectors,
@@ -36,24 +37,6 @@ _PAIRS = (
 _LOOKALIKES = str.maketrans({pair[0]: pair[1] for pair in _PAIRS.split()})
 _QUOTES = str.maketrans("‘’‚‛“”„‟′″‐‑‒–—−", "''''\"\"\"\"'\"------")
 _SPACES = re.compile(r"\s+")
-
-
-class Pattern:
-    """A regular expression that is compiled on first use: all of them at import would cost every
-    command of the package some 40 ms."""
-
-    def __init__(self, pattern: str, flags: re.RegexFlag = re.NOFLAG) -> None:
-        self._pattern, self._flags = pattern, flags
-
-    @cached_property
-    def compiled(self) -> re.Pattern[str]:
-        return re.compile(self._pattern, self._flags)
-
-    def search(self, text: str) -> re.Match[str] | None:
-        return self.compiled.search(text)
-
-    def finditer(self, text: str) -> Iterator[re.Match[str]]:
-        return self.compiled.finditer(text)
 
 
 def either(*patterns: str, flags: re.RegexFlag = re.NOFLAG) -> Pattern:
