@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memcollab import MemCollab
@@ -140,6 +140,7 @@ pieces = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=300), pieces))
 def test_scrubbed_text_is_clean_and_stays_as_it_is(text):
     """Any text: no error, what is found lies in it and in order, a second scrub changes nothing."""

@@ -11,8 +11,8 @@ the answer is asked for in tiers, each tried only when the one before could not 
 
 The writer sees the task, the attempt that was right and the one that was wrong: no verdict's
 details, no gold answer, no model's name, no secret. Runs are data: what looks like our own markup
-is defused, whatever the spelling, and secrets are scrubbed before anything is cut, so that none
-escapes by being halved.
+is defused, also in wide or spaced signs, and secrets are scrubbed before anything is cut, so that
+none escapes by being halved.
 """
 
 from __future__ import annotations
@@ -307,7 +307,9 @@ def _shorten(text: str, limit: int) -> str:
 
 
 _MARKUP = re.compile(
-    r"<(/?\s*(?:task|attempt-that|preferred-attempt|other-attempt|answer-that))", re.I
+    r"[<＜﹤‹]([\s/／\\\u200b-\u200f\u2060\ufeff]*"
+    r"(?:task|attempt-that|preferred-attempt|other-attempt|answer-that))",
+    re.I,
 )
 
 

@@ -95,12 +95,13 @@ _URL = either(
     r"\]\([^)]*\)",
     flags=re.I,
 )
+_STOPS = str.maketrans("。｡．", "...")  # what resolvers take for a dot (RFC 3490)
 _DOTTED = re.compile(r"[.:]\S|\bdot\b|\]\(|: ?/")
 
 
 def url(reading: Reading, _source: SourceText) -> str | None:
     """A link or address of the network, also a broken-up one."""
-    for text in (reading.lower, *reading.disguised):
+    for text in (reading.lower.translate(_STOPS), *reading.disguised):
         if not _DOTTED.search(text):
             continue
         for match in _URL.finditer(text):
