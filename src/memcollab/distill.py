@@ -10,7 +10,9 @@ the answer is asked for in tiers, each tried only when the one before could not 
 4. ``lines``   four plain lines per constraint.
 
 The writer sees the task, the attempt that was right and the one that was wrong: no verdict's
-details, no gold answer, no model's name. Runs are data: what looks like our own markup is defused.
+details, no gold answer, no model's name, no secret. Runs are data: what looks like our own markup
+is defused, also in wide or spaced signs, and secrets are scrubbed before anything is cut, so that
+none escapes by being halved.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from memcollab.records import (
     Usage,
     content_id,
 )
+from memcollab.scrub import Scrubber
 
 Tier = Literal["native", "json", "repair", "lines", "recorded"]
 PARTS = ("when", "enforce", "avoid")
@@ -95,6 +98,8 @@ def request_for(
     the same words is the same request, in a batch file of today or of next year."""
     template = _template(contrast.kind, recipe)
     system = _system(recipe)
+    scrub = Scrubber()  # runs come scrubbed into the bank, but for those of older or foreign banks
+    task, preferred, other = scrub.task(task), scrub.run(preferred), scrub.run(other)
     first, second = _cut_pair(preferred, other, recipe.run_budget * CHARS_PER_TOKEN)
     names = {preferred.agent.model, other.agent.model}
     user = Template(template).substitute(
@@ -302,7 +307,9 @@ def _shorten(text: str, limit: int) -> str:
 
 
 _MARKUP = re.compile(
-    r"<(/?\s*(?:task|attempt-that|preferred-attempt|other-attempt|answer-that))", re.I
+    r"[<＜﹤‹]([\s/／\\\u200b-\u200f\u2060\ufeff]*"
+    r"(?:task|attempt-that|preferred-attempt|other-attempt|answer-that))",
+    re.I,
 )
 
 

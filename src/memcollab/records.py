@@ -407,6 +407,9 @@ class LearnReport(Record):
     rejected: Mapping[str, int] = Field(default_factory=dict)
     rejections: tuple[Rejected, ...] = Field(default=(), description="the first 1,000, in order")
     skipped_files: tuple[str, ...] = Field(default=(), description="files no source claims")
+    scrubbed: Mapping[str, int] = Field(
+        default_factory=dict, description="runs by what was taken out of them before all else"
+    )
     known: int = 0
     tasks: int = 0
     agents: int = 0

@@ -106,6 +106,7 @@ def learn_report(report: LearnReport, *, as_json: bool) -> None:
             ("judged", report.judged),
             ("unjudged", report.unjudged_reasons),
             ("rejected", report.rejected),
+            ("scrubbed", report.scrubbed),
             ("in the bank already", report.known),
             ("tasks", report.tasks),
             ("agents", report.agents),

@@ -3,6 +3,8 @@
     runs → sources → contrast → distill → screen → merge → bank
     task → taxonomy → recall → guide
 
+What comes in at any of its doors (runs, tasks, details of outcomes) passes ``scrub`` first.
+
 Learning is idempotent: runs, contrasts and answers have content ids, what the bank holds is not
 asked or paid for again, and constraints are made in one transaction at the end from what is
 stored, in an order that does not depend on when it came. A learn that is killed anywhere and
@@ -38,6 +40,7 @@ from memcollab.errors import UsageError
 from memcollab.recipe import Recipe
 from memcollab.recipe import recipe as recipe_named
 from memcollab.records import Agent, Category, LearnReport, Outcome, Recall, Task, Usage
+from memcollab.scrub import Scrubber
 from memcollab.taxonomy import Taxonomy
 
 # What only learning needs (``sources`` to ``merge``, and ``models``) is imported where learning
@@ -290,7 +293,7 @@ class MemCollab:
             recall_id=recall if isinstance(recall, str) else recall.id,
             solved=solved,
             usage=usage or Usage(),
-            detail=detail,
+            detail=detail and Scrubber().text(detail),
         )
         self.bank.save_outcome(outcome)
         return outcome
@@ -320,7 +323,8 @@ class MemCollab:
 def _task(task: str | Task, category: str | Category | None, taxonomy: Taxonomy) -> Task:
     if isinstance(task, str) and not task.strip():
         raise UsageError("the task is empty. Next: say in words what the agent is to do")
-    found = Task(text=task) if isinstance(task, str) else task
+    # Secrets of a task are neither stored with its recall nor sent to an embedder elsewhere.
+    found = Scrubber().task(Task(text=task) if isinstance(task, str) else task)
     if category is None:
         return found
     return found.model_copy(update={"category": taxonomy.resolve(category)})

@@ -1,4 +1,5 @@
-"""What comes in from the sources: counted as it passes, judged runs only, our guidance cut out."""
+"""What comes in from the sources: counted as it passes, secrets taken out, judged runs only, our
+guidance cut out."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 
 from memcollab.guide import strip_guidance
 from memcollab.records import LearnReport, Rejected, Trajectory
+from memcollab.scrub import Scrubber
 
 Progress = Callable[[str, int, int | None], None]
 _NAMED_REJECTIONS = 1000
@@ -25,11 +27,13 @@ class Intake:
     rejected: Counter[str] = field(default_factory=Counter)
     rejections: list[Rejected] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    scrubbed: Counter[str] = field(default_factory=Counter)
     tasks: set[str] = field(default_factory=set)
     agents: set[str] = field(default_factory=set)
 
     def judged_runs(self, runs: Iterable[Trajectory | Rejected]) -> Iterator[Trajectory]:
-        """Count every run; yield those that tell right from wrong, without our own guidance."""
+        """Count every run; yield those that tell right from wrong, without secrets and without our
+        own guidance."""
         for run in runs:
             self.seen += 1
             if self.progress and self.seen % 100 == 0:
@@ -39,6 +43,7 @@ class Intake:
             if isinstance(run, Rejected):
                 self._reject(run)
                 continue
+            run = self._scrubbed(run)
             self.tasks.add(run.task.id)
             self.agents.add(run.agent.model)
             if run.verdict.solved is None:
@@ -46,6 +51,12 @@ class Intake:
                 continue
             self.judged += 1
             yield without_guidance(run)
+
+    def _scrubbed(self, run: Trajectory) -> Trajectory:
+        scrub = Scrubber()
+        run = scrub.run(run)
+        self.scrubbed.update(scrub.kinds)
+        return run
 
     def _reject(self, run: Rejected) -> None:
         self.rejected[run.reason] += 1
@@ -62,6 +73,7 @@ class Intake:
             rejected=dict(sorted(self.rejected.items())),
             rejections=tuple(self.rejections),
             skipped_files=tuple(self.skipped),
+            scrubbed=dict(sorted(self.scrubbed.items())),
             tasks=len(self.tasks),
             agents=len(self.agents),
         )

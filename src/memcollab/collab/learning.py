@@ -26,6 +26,7 @@ from memcollab.records import (
     Trajectory,
     Usage,
 )
+from memcollab.scrub import Scrubber
 from memcollab.taxonomy import Categoriser
 
 _NAMED_FAILURES = 1000
@@ -179,7 +180,7 @@ class Keeper:
             writer=self._writer,
             prompt_hash=result.request.prompt_hash,
             tier=result.tier,
-            text=result.answer.text,
+            text=Scrubber().text(result.answer.text),
             usage=result.answer.usage,
         )
 

@@ -21,7 +21,15 @@ def screened(
     """The drafts of one answer about the two runs, each with its refusal."""
     source = _source_text(preferred, other)
     for draft in result.drafts:
-        yield draft, screen(draft, source, models)
+        refusal = screen(draft, source, models)
+        yield (_withheld(draft) if refusal and refusal.reason == "secret" else draft), refusal
+
+
+def _withheld(draft: Draft) -> Draft:
+    """The draft to store in place of one that holds a secret, which must not enter the bank even
+    as refused. All three parts go: a secret in disguise has no place where it stands."""
+    words = dict.fromkeys(("when", "enforce", "avoid"), "[withheld: a secret]")
+    return draft.model_copy(update=words)
 
 
 def beyond_limit(result: Distilled) -> Iterator[tuple[Draft, Refusal]]:

@@ -6,15 +6,17 @@ Nothing here decides; it only makes what the checks compare comparable.
 from __future__ import annotations
 
 import base64
+import codecs
 import contextlib
 import html
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote
 
+from memcollab.patterns import Pattern
 from memcollab.records import Draft
 
 # Characters that are not seen: soft hyphen, fillers, joiners, direction marks, variation selectors,
@@ -38,24 +40,6 @@ _QUOTES = str.maketrans("‘’‚‛“”„‟′″‐‑‒–—−", "'''
 _SPACES = re.compile(r"\s+")
 
 
-class Pattern:
-    """A regular expression that is compiled on first use: all of them at import would cost every
-    command of the package some 40 ms."""
-
-    def __init__(self, pattern: str, flags: re.RegexFlag = re.NOFLAG) -> None:
-        self._pattern, self._flags = pattern, flags
-
-    @cached_property
-    def compiled(self) -> re.Pattern[str]:
-        return re.compile(self._pattern, self._flags)
-
-    def search(self, text: str) -> re.Match[str] | None:
-        return self.compiled.search(text)
-
-    def finditer(self, text: str) -> Iterator[re.Match[str]]:
-        return self.compiled.finditer(text)
-
-
 def either(*patterns: str, flags: re.RegexFlag = re.NOFLAG) -> Pattern:
     """One pattern that matches where any of these does."""
     return Pattern("|".join(f"(?:{pattern})" for pattern in patterns), flags)
@@ -66,10 +50,20 @@ def at_word(*patterns: str) -> Pattern:
     return Pattern(r"\b(?:" + "|".join(f"(?:{pattern})" for pattern in patterns) + ")")
 
 
+# Letters in boxes and circles that NFKC leaves as signs, from the first of each alphabet on.
+_BOXED = {
+    first + place: 65 + place
+    for first in (0x1F1E6, 0x1F170, 0x1F150, 0x1F130)
+    for place in range(26)
+}
+_UPSIDE_DOWN = str.maketrans("ɐqɔpǝɟƃɓɥᴉıɾʞlɯuodbɹsʇnʌʍxʎz", "abcdefgghiijklmnopqrstuvwxyz")
+
+
 def fold(text: str) -> str:
     """One spelling: NFKC, nothing hidden, ASCII digits, quotes and dashes, single spaces."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", HIDDEN.sub("", text)).translate(_QUOTES)
+        text = HIDDEN.sub("", text).translate(_BOXED)
+        text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
         text = "".join(_ascii_digit(c) if c.isdecimal() else c for c in text)
     return _SPACES.sub(" ", text).strip()
 
@@ -79,9 +73,16 @@ def _ascii_digit(character: str) -> str:
 
 
 def skeleton(text: str) -> str:
-    """Folded, without case, look-alikes read as Latin: what a pattern is matched against."""
+    """Folded, without case, look-alikes read as Latin, letters without marks: what a pattern is
+    matched against."""
     folded = fold(text)
-    return (folded if folded.isascii() else folded.translate(_LOOKALIKES)).casefold()
+    if folded.isascii():
+        return folded.casefold()
+    plain = _MARKS.sub("", unicodedata.normalize("NFD", folded.translate(_LOOKALIKES)))
+    return unicodedata.normalize("NFC", plain).casefold()
+
+
+_MARKS = re.compile("[\u0300-\u036f\u20d0-\u20ff]")  # of Latin letters; other scripts spell so
 
 
 _NOT_WORD = re.compile(r"[\W_]+")
@@ -94,8 +95,23 @@ def words(text: str) -> str:
 
 # -- disguises -------------------------------------------------------------------------------------
 
-_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,6}")
+_BITS = re.compile(r"(?:\b[01]{7,8}\b[\s,]*){4,}")
+_CODES = re.compile(r"(?:\b(?:3[2-9]|[4-9]\d|1[01]\d|12[0-6])\b[\s,;]*){6,}")
+_PAIRS_OF_HEX = re.compile(r"(?:\b(?:0x)?[2-7][0-9a-fA-F]\b[\s,:]*){6,}")
+_MORSE = re.compile(r"(?:(?<![\w.-])[.\-–—•·]{1,5}(?:\s+|\s*/\s*|$)){5,}")
+_MORSE_LETTERS = dict(
+    zip(
+        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- "
+        "...- .-- -..- -.-- --..".split(),
+        "abcdefghijklmnopqrstuvwxyz",
+        strict=True,
+    )
+)
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .,*_|/-]){4,}\w(?!\w)")
+_SPACED_WORD = re.compile(r"(?<!\w)(?:[\w'’][ .,*_|/-])+\w(?!\w)")
+_ALONE = re.compile(r"(?<!\w)\w(?!\w)")
+_MANY = 12  # more letters alone than any formula in a sentence has
 _LEET = re.compile(r"(?<!\w)(?=\w*[A-Za-z]\w*[A-Za-z])(?=\w*\d)\w{3,}")
 _LEET_LETTERS = str.maketrans("0134578", "oieastb")
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
@@ -113,20 +129,57 @@ def decodings(text: str) -> list[str]:
         found.append(_ESCAPED.sub(lambda m: chr(int(m[1] or m[2], 16)), text))
     if _LEET.search(text):
         found.append(_LEET.sub(lambda m: m[0].translate(_LEET_LETTERS), text))
-    found += [plain for token in _ENCODED.findall(text) for plain in _unwrapped(token)]
+    found += [plain for token in _ENCODED.findall(text) for plain in _unwrapped(token, _DEPTH)]
+    found += [_characters(run, 2) for run in _BITS.findall(text)]
+    found += [_characters(run, 10) for run in _CODES.findall(text)]
+    found += [_characters(run, 16) for run in _PAIRS_OF_HEX.findall(text)]
+    found += [_morse(run) for run in _MORSE.findall(text)]
     if _SPACED.search(text):
         found.append(_SPACED.sub(lambda m: re.sub(r"[\W_]", "", m[0]), text))
+    if len(_ALONE.findall(text)) >= _MANY:
+        found.append(_SPACED_WORD.sub(lambda m: re.sub(r"[ .,*_|/-]", "", m[0]), text))
     return [plain for plain in found if plain != text]
 
 
-def _unwrapped(token: str) -> Iterator[str]:
-    padded = token.rstrip("=").replace("-", "+").replace("_", "/")
-    padded += "=" * (-len(padded) % 4)
-    # What is not base64 or hexadecimal, or not of text, has nothing to be read in it.
-    with contextlib.suppress(ValueError):
-        yield base64.b64decode(padded, validate=True).decode("ascii")
-    with contextlib.suppress(ValueError):
-        yield bytes.fromhex(token).decode("ascii")
+_DEPTH = 3  # wrappings inside wrappings that are undone
+
+
+def _unwrapped(token: str, depth: int) -> Iterator[str]:
+    bare = token.rstrip("=")
+    padded = bare.replace("-", "+").replace("_", "/") + "=" * (-len(bare) % 4)
+    decoders: tuple[Callable[[], bytes], ...] = (
+        lambda: base64.b64decode(padded, validate=True),
+        lambda: base64.b32decode(bare.upper() + "=" * (-len(bare) % 8)),
+        lambda: bytes.fromhex(bare),
+    )
+    for decode in decoders:
+        # What is no such code, or not of text, has nothing to be read in it.
+        with contextlib.suppress(ValueError):
+            plain = decode().decode("utf-8")
+            yield plain
+            for inner in _ENCODED.findall(plain) if depth > 1 else ():
+                yield from _unwrapped(inner, depth - 1)
+
+
+def _characters(run: str, base: int) -> str:
+    codes = re.findall(r"\b(?:0x)?([0-9a-fA-F]+)\b", run)
+    return "".join(chr(int(code, base)) for code in codes)
+
+
+def _morse(run: str) -> str:
+    signs = re.split(r"\s+", re.sub(r"[–—]", "-", re.sub(r"[•·]", ".", run)).strip())
+    return "".join(" " if sign == "/" else _MORSE_LETTERS.get(sign, "?") for sign in signs)
+
+
+def turned(text: str) -> Iterator[str]:
+    """The text read backwards, upside down and with the alphabet turned by thirteen letters: what
+    orders are looked for in, and nothing else, because any text can be turned."""
+    yield text[::-1]
+    yield codecs.encode(text, "rot13")
+    if not text.isascii():
+        for letters in (_UPSIDE_DOWN, {k: v for k, v in _UPSIDE_DOWN.items() if k > 127}):
+            yield text.translate(letters)
+            yield text.translate(letters)[::-1]
 
 
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
@@ -284,6 +337,18 @@ class Reading:
     def disguised(self) -> tuple[str, ...]:
         """The same as patterns read it."""
         return tuple(skeleton(plain) for plain in self.disguised_as_written)
+
+    @cached_property
+    def turned(self) -> tuple[str, ...]:
+        """The text turned about, as patterns read it; for orders alone."""
+        return tuple(skeleton(plain) for plain in turned(" ; ".join(self.raw)))
+
+    @cached_property
+    def run_on(self) -> tuple[str, ...]:
+        """The parts read as if nothing stood between them, with a space and without: an order may
+        be split over fields."""
+        parts = [skeleton(part).strip(" .;:,!…-") for part in self.parts]
+        return (" ".join(parts), "".join(parts))
 
     @cached_property
     def words(self) -> list[str]:

@@ -1,4 +1,8 @@
-"""Secrets, personal addresses and links: what must be neither stored nor followed."""
+"""Secrets, personal addresses and links: what must be neither stored nor followed.
+
+Secrets are looked for with the eyes of ``memcollab.scrub``, and beyond: a constraint is one
+sentence, in which no long random token, no address and nothing like a telephone number has a place.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +13,19 @@ from collections import Counter
 from memcollab.screen.lexicon import known_name
 from memcollab.screen.reading import Reading, either
 from memcollab.screen.source import SourceText
+from memcollab.scrub import find, luhn
 
-# Key formats as their issuers document them. A library was weighed and left: design/screening.md.
-_KEY = either(
-    r"-----\s?BEGIN [A-Z ]*PRIVATE KEY",
-    r"\b(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}\b",  # Amazon
-    r"\bgh[opsur]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}",
-    r"\bgl(?:pat|dt|rt|ptt|cbt|soat|ft)-[\w-]{16,}",  # GitLab
-    r"\bxox[a-z]-[\w-]{10,}|\bxapp-\d-[\w-]{10,}",  # Slack
-    r"\b(?:sk|rk|pk)[-_](?:live|test|proj|ant|svcacct|admin|lf|or|user)?[-_]?(?=\D*\d)[\w-]{16,}",
-    r"\bAIza[\w-]{30,}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}",  # Google
-    r"\bhf_[A-Za-z0-9]{20,}|\bgsk_[A-Za-z0-9]{20,}|\bxai-[\w-]{20,}|\br8_[A-Za-z0-9]{20,}",
-    r"\bnpm_[A-Za-z0-9]{20,}|\bpypi-[\w-]{20,}|\bdop_v1_\w{20,}|\bdapi[0-9a-f]{20,}",
-    r"\bSG\.[\w-]{16,}\.[\w-]{16,}|\bPMAK-[\w-]{20,}|\bshp(?:at|ca|pa|ss)_\w{20,}",
-    r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}",  # JSON Web Token, RFC 7519
-    r"\b\d{8,10}:AA[\w-]{30,}",  # Telegram
-    r"(?i:accountkey|sharedaccesskey)=[\w+/=]{20,}",  # Azure
-    r"(?i:\bbearer|\bbasic|\btoken)\s+(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}",
-)
 _NAMED = re.compile(
     r"\b(?:pass(?:word|wd|phrase|code)?|pwd|pin|secret|token|api[ _-]?key|access[ _-]?key|"
     r"client[ _-]?secret|credentials?)\b\s*(?:is|was|=|:|\bto\b)\s*[\"']?"
     r"((?=[^\s\"']*[\d!@#$%^&*])[^\s\"',;]{4,})",
     re.I,
 )
+_BEARER = re.compile(r"\b(?:bearer|basic|token)\s+(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}", re.I)
+_PRIVATE = re.compile(r"-----\s?BEGIN [A-Z ]*PRIVATE KEY")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"(?<![\w.])\+\d[\d ().-]{7,}\d|\b\d{3}[-. ]\d{2,3}[-. ]\d{4}\b")
 _CARD = re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?!\w)")
-_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
 _TOKEN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _WORTH_A_LOOK = re.compile(r"[\d@]|-----|[=:]")
 
@@ -51,7 +40,9 @@ def secret(reading: Reading, _source: SourceText) -> str | None:
 
 
 def _found(text: str) -> str | None:
-    for pattern in (_KEY, _EMAIL, _PHONE):
+    for known in find(text):
+        return text[known.start : known.end]
+    for pattern in (_BEARER, _EMAIL, _PHONE, _PRIVATE):
         match = pattern.search(text)
         if match:
             return match[0]
@@ -64,10 +55,7 @@ def _found(text: str) -> str | None:
 
 def _account(text: str) -> str | None:
     for match in _CARD.finditer(text):
-        if _luhn(re.sub(r"\D", "", match[0])):
-            return match[0]
-    for match in _IBAN.finditer(text):
-        if _iban(match[0].replace(" ", "")):
+        if luhn(re.sub(r"\D", "", match[0])):
             return match[0]
     return None
 
@@ -85,18 +73,6 @@ def _random(token: str) -> bool:
     counts = Counter(token)
     entropy = -sum(n / len(token) * math.log2(n / len(token)) for n in counts.values())
     return entropy >= 3.2
-
-
-def _luhn(digits: str) -> bool:
-    """The check digit of payment cards (ISO/IEC 7812-1)."""
-    doubled = [int(d) * (1 + place % 2) for place, d in enumerate(reversed(digits))]
-    return sum(n // 10 + n % 10 for n in doubled) % 10 == 0 and len(set(digits)) > 1
-
-
-def _iban(account: str) -> bool:
-    """The check of account numbers (ISO 13616)."""
-    turned = account[4:] + account[:4]
-    return int("".join(str(int(c, 36)) for c in turned)) % 97 == 1
 
 
 def mask(text: str) -> str:
@@ -119,12 +95,13 @@ _URL = either(
     r"\]\([^)]*\)",
     flags=re.I,
 )
+_STOPS = str.maketrans("。｡．", "...")  # what resolvers take for a dot (RFC 3490)
 _DOTTED = re.compile(r"[.:]\S|\bdot\b|\]\(|: ?/")
 
 
 def url(reading: Reading, _source: SourceText) -> str | None:
     """A link or address of the network, also a broken-up one."""
-    for text in (reading.lower, *reading.disguised):
+    for text in (reading.lower.translate(_STOPS), *reading.disguised):
         if not _DOTTED.search(text):
             continue
         for match in _URL.finditer(text):

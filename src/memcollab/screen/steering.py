@@ -9,9 +9,10 @@ quarantine and evidence.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from memcollab.screen.lexicon import WELL_KNOWN
-from memcollab.screen.reading import Reading, at_word, either
+from memcollab.screen.reading import Reading, at_word, either, skeleton
 from memcollab.screen.source import SourceText
 
 _ROLES = "system|assistant|user|human|developer|tool|function|ai|bot|model|agent|operator|admin"
@@ -202,6 +203,8 @@ _QUOTING = (
 )
 _FIXED_ANSWERS = (
     r"answer (?:is|=) (?:always|simply|just|exactly)\b",
+    r"answer(?:ing)? (?:every|each|all|any) (?:questions?|tasks?|requests?|problems?) (?:with|by) "
+    r"(?:the )?(?:same\b|letter|option|word|[b-e]\b|yes\b|no\b|true\b|false\b|\d)",
     r"(?:answer|reply|response|output|result)s? (?:should|must|shall|will|has to|have to) "
     r"(?:always )?(?:be|say|read|equal) (?:[\"'\d]|always)",
     r"(?:say|saying|claim|claiming|state|stating|pretend|pretending) (?:that )?(?:you|it|i|we) "
@@ -218,6 +221,34 @@ _FIXED_ANSWERS = (
     r"(?: (?:the|option|answer|choice|letter|always|is|with))* \(?[b-e]\)?(?= ?(?:[.;,!]|$))",
 )
 _STEERING = at_word(*_SETTING_ASIDE, *_ANOTHER_SELF, *_GIVING_AWAY, *_DECEIVING, *_FIXED_ANSWERS)
+# What is unmistakable without its place in a sentence.
+_SPLIT = at_word(*_SETTING_ASIDE, *_ANOTHER_SELF[:3], *_GIVING_AWAY[:2])
+# Words to whoever reads, in place of words about a task.
+_SELF = r"(?:model|agent|assistant|ai|llm|bot|reader|solver)s?"
+_ADDRESSED = at_word(
+    r"(?:dear|hey|hello|hi|attention|listen|note to|memo to|message (?:to|for)) "
+    rf"(?:the |this |any |every |all |fellow |whichever )?(?:\w+ )?{_SELF}(?= ?[,:;!.-])",
+    rf"(?:whoever|whichever {_SELF}|any {_SELF} that|the {_SELF} (?:who|that|which)|{_SELF} that) "
+    r"(?:is |are )?(?:reads?|reading|sees?|seeing|receives?|receiving|gets?|recalls?|processes)\b",
+    r"(?:if|when|while|once|since) you (?:are |can )?"
+    r"(?:read|see|receive|recall|retrieve|process|find)(?:ing)? (?:this|these)\b",
+    r"reading this\b|you,? (?:the|dear) (?:model|agent|assistant|ai|reader)",
+)
+# To warn of doing right is to order the opposite.
+_INVERTED = at_word(
+    r"(?:follow|obey|heed|respect|honou?r|comply(?:ing)? with|adher(?:e|ing) to|trust|"
+    r"keep(?:ing)? to|listen(?:ing)? to|mind)(?:ing)? "
+    r"(?:the |your |any |all |every |these |those |its |their )*"
+    r"(?:previous|prior|earlier|system|operator|developer|original|initial|safety|other|given|above)"
+    r"(?:'s)? ?(?:\w+ )?(?:instruct|prompt|guideline|polic|directive|rules?\b|restriction|message)",
+    r"(?:keep|protect|withhold|hid|conceal|mask|redact)(?:e|ing)? (?:the |your |any |all )*"
+    rf"{_PRIVATE}",
+    r"(?<!.)refus(?:e|ing|als?)$|refus(?:e|ing|als?) (?:to (?:reveal|share|obey|comply)|harmful|"
+    r"unsafe|such|orders|requests)\b",
+    r"ask(?:ing)? (?:for |the user for |anyone for )?(?:permission|consent|authori[sz]ation)\b",
+    r"(?:enabl|us|respect|keep|apply|obey)(?:e|ing)? (?:the |all |any )*"
+    r"(?:safeguards?|guardrails?|safety|security|authentication|encryption|moderation|sandbox\w*)\b",
+)
 _BARE_ORDER = re.compile(
     r"(?:^|[.;:,!] ?)(?:please |now |then |and )*"
     r"(?:output|give|tell me|reveal|provide|print|submit) (?:only |just )?the "
@@ -238,7 +269,7 @@ _THE_CONVERSATION = re.compile(
 )
 # The same kinds of order in other languages: to set aside what was said, to be somebody else, to
 # give away the prompt. Matched in their own alphabets.
-_OTHER_LANGUAGES = either(
+_IN_OTHER_LANGUAGES = (
     r"(?:ignorier|missacht|vergiss|vergess|übergeh)\w*.{0,40}"
     r"(?:anweisung|anleitung|vorgabe|regeln|aufforderung|prompt)",
     r"\bdu bist (?:jetzt|nun|ab jetzt|ein|kein)\b|\btu so,? als\b|systemprompt|systemnachricht",
@@ -266,13 +297,42 @@ _OTHER_LANGUAGES = either(
     r"(?:talimat|yönerge|kural|komut).{0,20}(?:yok say|unut|görmezden)",
     r"(?:abaikan|lupakan).{0,30}(?:instruksi|perintah|aturan)",
     r"(?:bỏ qua|quên).{0,30}(?:hướng dẫn|chỉ thị|lệnh)",
+    r"(?:ignorera|bortse från|glöm|ignorér|ignorer|glem|se bort fra).{0,40}"
+    r"(?:instruktion|anvisning|instruks|regler|befaling|prompt)",
+    r"(?:jätä huomiotta|unohda|sivuuta|älä noudata).{0,40}(?:ohje|määräy|sään)|"
+    r"(?:ohje|määräy|sään)\w*.{0,30}huomiotta",
+    r"(?:ignoruj|zapomeň|nedbej|opomiň|zabudni)\w*.{0,40}(?:pokyn|instrukc|pravid|příkaz|príkaz)",
+    r"(?:hagyd figyelmen kívül|felejtsd el|ne vedd figyelembe).{0,40}(?:utasítás|szabály|parancs)|"
+    r"(?:utasítás|szabály|parancs)\w*.{0,30}figyelmen kívül",
+    r"(?:ignoră|uită|nesocote|nu lua în seamă)\w*.{0,40}(?:instrucți|regul|ordin|indicați)",
+    r"(?:zanemari|ignoriraj|zaboravi|prezri)\w*.{0,40}(?:uput|instrukcij|pravil|naredb|navodil)",
+    r"(?:игнорирай|забрави|занемари|игнориши|пренебрегни).{0,40}(?:инструкци|указани|правил|упутств)",
+    r"(?:αγν[οό]ησ|ξέχασ|παράβλεψ|αψήφησ)\w*.{0,40}(?:οδηγί|εντολ|κανόν)",
+    r"(?:התעלם|התעלמ|שכח|תתעלם).{0,40}(?:הוראות|ההנחיות|הנחיות|הכללים|הפקודות|כללים)",
+    r"(?:نادیده|فراموش|نظر ?انداز).{0,30}(?:دستور|قوانین|ہدایات|احکام)|"
+    r"(?:دستور|قوانین|ہدایات|احکام).{0,30}(?:نادیده|فراموش|نظر ?انداز)",
+    r"(?:เพิกเฉย|ละเว้น|ลืม|ไม่ต้องสนใจ).{0,30}(?:คำสั่ง|คำแนะนำ|กฎ)",
+    r"(?:নির্দেশ|নিয়ম|আদেশ).{0,30}(?:উপেক্ষা|ভুলে)|(?:উপেক্ষা|ভুলে).{0,30}(?:নির্দেশ|নিয়ম|আদেশ)",
+    r"(?:huwag pansinin|balewalain|kalimutan).{0,40}(?:tagubilin|utos|patakaran|panuto)",
+    r"(?:puuza|sahau|usifuate).{0,30}(?:maagizo|maelekezo|sheria|amri)",
+    r"(?:அறிவுறுத்தல்|வழிமுறை|விதி|கட்டளை).{0,30}(?:புறக்கணி|மற)",
+    r"(?:ignora|oblida|descarta)\w*.{0,40}(?:instruccion|indicacion|ordre|regl)",
+    r"(?:abaikan|lupakan|jangan ikut).{0,30}(?:arahan|peraturan)",
+    r"(?:ignoru|forgesu|malatentu).{0,30}(?:instrukci|ordon|regul)",
 )
+# Spelled as the texts are that they are compared with: NFKC takes some letters apart.
+_OTHER_LANGUAGES = either(*(unicodedata.normalize("NFKC", p) for p in _IN_OTHER_LANGUAGES))
 
 
 def instructions(reading: Reading, _source: SourceText) -> str | None:
     """Words that order the reader about, instead of saying what to do when."""
+    for pattern, texts in ((_STEERING, reading.turned), (_SPLIT, reading.run_on)):
+        for text in texts:
+            match = pattern.search(text)
+            if match:
+                return match[0]
     for text in (reading.lower, *reading.disguised):
-        match = _STEERING.search(text) or _BARE_ORDER.search(text)
+        match = _STEERING.search(text) or _BARE_ORDER.search(text) or _ADDRESSED.search(text)
         match = match or (None if reading.harness else _THE_CONVERSATION.search(text))
         if match:
             return match[0].strip(" .;:,")
@@ -281,4 +341,5 @@ def instructions(reading: Reading, _source: SourceText) -> str | None:
         return shouted[0]
     match = _HARMFUL.search(reading.advice) or _DISOBEYING.search(reading.advice)
     match = match or _OTHER_LANGUAGES.search(reading.folded)
+    match = match or _INVERTED.search(skeleton(reading.parts[2]))
     return match[0] if match else None

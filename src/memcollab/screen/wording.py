@@ -142,7 +142,9 @@ def _names_model(name: str, text: str) -> bool:
 def _spellings(name: str) -> tuple[str, ...]:
     """How a model may be called: by its whole name, or by a part that is no common word."""
     local = words(name.rsplit("/", 1)[-1]).strip()
-    telling = [part for part in local.split() if part not in COMMON_IN_MODEL_NAMES]
+    # Whoever brings runs names their model: one called "check" must not ban the word.
+    common = COMMON_IN_MODEL_NAMES | FUNCTION | TRADE
+    telling = [part for part in local.split() if part not in common]
     whole = [local] if len("".join(telling)) > 2 else []
     return tuple(whole + [part for part in telling if len(part) > 4 and part.isalpha()])
 
