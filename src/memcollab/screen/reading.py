@@ -345,8 +345,8 @@ class Reading:
 
     @cached_property
     def run_on(self) -> tuple[str, ...]:
-        """The parts read as if nothing stood between them, with a space and without: an order may be
-        split over fields."""
+        """The parts read as if nothing stood between them, with a space and without: an order may
+        be split over fields."""
         parts = [skeleton(part).strip(" .;:,!…-") for part in self.parts]
         return (" ".join(parts), "".join(parts))
 
