@@ -1177,6 +1177,18 @@ def test_any_text_can_be_searched_for_answers(text):
     assert all("\n" not in answer for answer in final_answers(text))
 
 
+# -- models named by whoever brings runs ----------------------------------------------------------
+
+
+def test_a_model_named_like_a_common_word_bans_no_lesson():
+    """Runs name their own models: one called "check" or "test" does not get honest lessons refused,
+    one with a name of its own does."""
+    draft = lesson("a list may be empty", "a check and a test of it", "owlet habits of reading")
+
+    assert screen(draft, NOTHING, ("check", "lab/test", "list")) is None
+    assert reason(screen(draft, NOTHING, ("lab/owlet-7b",))) == "model-name"
+
+
 # -- real runs -----------------------------------------------------------------------------------
 
 

@@ -135,8 +135,7 @@ def _all(text: str) -> Iterator[Found]:
         yield from _matches(_PRIVATE_KEY, text, "secret:private-key")
     yield from _keys(text)
     lower = text.lower()
-    if any(cue in lower for cue in _CUES) or ("key" in lower and _KEY_CUE.search(lower)):
-        yield from _named(text)
+    yield from _named(text, lower)
     if "@" in text:
         yield from _matches(_URL_LOGIN, text, "secret:password", group=1)
         yield from _mails(text)
@@ -263,6 +262,8 @@ def _windows(text: str) -> Iterator[tuple[int, int]]:
 
 
 _CUES = "passw passphrase passcode pwd secret token credential bearer basic".split()
+# How far a name may begin before its telling word, and how far behind it its value may end.
+_BEFORE, _BEHIND = 40, 300
 _KEY_CUE = Pattern(r"(?:api|access|private|secret|auth)[ _-]?(?:access[ _-]?)?key")
 _NAMED = Pattern(
     r"(?<![A-Za-z\[])(?P<name>pass(?:word|wd|phrase|code)|pwd|(?:api|access|private|secret|auth)"
@@ -280,19 +281,45 @@ _HEADER = Pattern(
 _URL_LOGIN = Pattern(r"://[^\s:/@{}\"'<>]{1,100}:(?!\[)([^\s/@{}\"'<>]{3,100})@")
 
 
-def _named(text: str) -> Iterator[Found]:
+def _near_cues(text: str, lower: str) -> Iterator[tuple[int, int]]:
+    """Stretches of the text around words that say that a secret follows."""
+    cues = [cue for cue in _CUES if cue in lower]
+    if "key" in lower and _KEY_CUE.search(lower):
+        cues.append("key")
+    if cues and len(lower) != len(text):  # a few letters are longer in small
+        yield 0, len(text)
+        return
+    places = []
+    for cue in cues:
+        place = lower.find(cue)
+        while place >= 0:
+            places.append(place)
+            place = lower.find(cue, place + 1)
+    stretches: list[tuple[int, int]] = []
+    for place in sorted(places):
+        start, end = max(0, place - _BEFORE), min(place + _BEHIND, len(text))
+        if stretches and start <= stretches[-1][1]:
+            start = stretches.pop()[0]
+        stretches.append((start, end))
+    yield from stretches
+
+
+def _named(text: str, lower: str) -> Iterator[Found]:
     """What is called a password, key or token, and looks like a value: with a letter and a digit or
     sign; in code it stands in quotes, bare words there are names."""
-    for match in _HEADER.finditer(text):
-        yield Found("secret:token", match.start("value"), match.end("value"))
-    for match in _NAMED.finditer(text):
-        group = "quoted" if match["quoted"] else "bare"
-        value = match[group]
-        kind = "password" if match["name"][:2].lower() in {"pa", "pw"} else "token"
-        if len(value) < 7 and match["said"]:  # "the token is 401ing"
-            continue
-        if _value(value, quoted=group == "quoted" or bool(match["said"] and kind == "password")):
-            yield Found(f"secret:{kind}", match.start(group), match.end(group))
+    for start, end in _near_cues(text, lower):
+        for match in _HEADER.finditer(text, start, end):
+            yield Found("secret:token", match.start("value"), match.end("value"))
+        for match in _NAMED.finditer(text, start, end):
+            group = "quoted" if match["quoted"] else "bare"
+            value = match[group]
+            kind = "password" if match["name"][:2].lower() in {"pa", "pw"} else "token"
+            if len(value) < 7 and match["said"]:  # "the token is 401ing"
+                continue
+            if _value(
+                value, quoted=group == "quoted" or bool(match["said"] and kind == "password")
+            ):
+                yield Found(f"secret:{kind}", match.start(group), match.end(group))
 
 
 _NAME_IN_CODE = Pattern(r"[A-Za-z_]+(?:_?\d{1,2})?")

@@ -71,7 +71,7 @@ def screen(draft: Draft, source: SourceText, known_models: Collection[str] = ())
     """Why this draft must not enter the bank, or None if it may.
 
     ``source`` is what the draft was distilled from; ``known_models`` are names of models that the
-    caller knows, beyond the well-known families. About half a millisecond a draft, and once per
+    caller knows, beyond the well-known families. Under a millisecond a draft, and once per
     source about a millisecond per 10,000 characters.
     """
     reading = Reading(draft)
