@@ -96,16 +96,16 @@ def assess(evidence: Evidence, rules: Rules) -> Assessment:
     by_category, by_constraint = evidence.categories, evidence.constraints
     over_agents = _over_agents(by_constraint)
     homes = _homes(by_constraint)
-    families = evidence.families
+    families = dict(sorted(evidence.families.items()))
     categories, category_values = _uplifts(_tallies(by_category), rules)
     both, both_values = _uplifts({**_tallies(by_constraint), **over_agents}, rules)
     return Assessment(
         categories=categories,
-        constraints={cell: both[cell] for cell in by_constraint},
+        constraints={cell: both[cell] for cell in sorted(by_constraint)},
         overall={constraint: both[constraint] for constraint in over_agents},
         homes=homes,
-        families=dict(families),
-        judged={cell: judged(strata) for cell, strata in by_constraint.items()},
+        families=families,
+        judged={cell: judged(strata) for cell, strata in sorted(by_constraint.items())},
         constraint_tree=_tree(
             {
                 (homes[constraint], constraint, families[agent], agent): (constraint, agent)
@@ -168,7 +168,7 @@ def _sorted(strata: Strata) -> list[Tally]:
 
 
 def _tallies(cells: Cells) -> dict[tuple[str, str], list[Tally]]:
-    return {cell: _sorted(strata) for cell, strata in cells.items()}
+    return {cell: _sorted(strata) for cell, strata in sorted(cells.items())}
 
 
 def _over_agents(cells: Cells) -> dict[str, list[Tally]]:
@@ -188,7 +188,7 @@ def _homes(cells: Cells) -> dict[str, str]:
             outcomes[constraint][stratum.category] += tally.judged
     return {
         constraint: min(counts, key=lambda category: (-counts[category], category))
-        for constraint, counts in outcomes.items()
+        for constraint, counts in sorted(outcomes.items())
     }
 
 

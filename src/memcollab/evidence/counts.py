@@ -31,7 +31,7 @@ class Entry:
     holdout: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_coin(self.constraint, self.holdout, withheld=not self.shown)
+        _check_coin(repr(self.constraint), self.holdout, withheld=not self.shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +151,11 @@ class Evidence:
         return evidence
 
     def add(self, seen: Observation) -> None:
-        """Count one outcome. A recall that found nothing, or that threw no coin, counts as well:
-        it tells how often, not how much better."""
-        self._belongs(seen.agent, seen.family)
+        """Count one outcome. One without entries is left out; one without a coin counts, and tells
+        how often, not how much better."""
         if not seen.entries:
             return
+        self._belongs(seen.agent, seen.family)
         whole = Stratum(seen.category, "recall", _rate(seen.holdout))
         outcome = _tally(not seen.withheld, seen.solved)
         _count(self._categories, (seen.category, seen.agent), whole, outcome)

@@ -27,7 +27,7 @@ class Rules:
     """Judged outcomes after which a coin's probability is halved, down to ``holdout``."""
     first_chance: int = 20
     """Judged outcomes, over all agents, up to which a new constraint takes one place in front."""
-    optimism: float = 1.0
+    optimism: float = 0.75
     """Standard deviations that uncertainty adds to a pooled uplift when constraints are ranked."""
     optimism_fades: int = 400
     """Judged outcomes of a constraint with an agent over which optimism fades and caution grows."""
