@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from memcollab.evidence.assessment import Assessment
+from memcollab.evidence.pooling import Pooled
 from memcollab.evidence.rules import Rules
 
-Why = Literal["first chance", "ranked", "behind nothing", "hurts"]
+Why = Literal["first chance", "ranked", "second chance", "behind nothing", "hurts"]
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a constraint stands with an agent. ``score`` is its pooled uplift with optimism (share
-    solved); ``why`` names the rule and ``reason`` says it in words."""
+    """How a constraint stands with an agent. ``score`` is its ``pooled`` uplift with optimism, as
+    share solved; ``why`` names the rule and ``reason`` says it in words."""
 
     constraint: str
     why: Why
+    pooled: Pooled
     score: float
     reason: str
 
     @property
     def shown(self) -> bool:
         """Whether the rules let it be shown."""
-        return self.why in ("first chance", "ranked")
+        return self.why in ("first chance", "ranked", "second chance")
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,18 @@ def standing(
     tried = min(1.0, assessment.judged.get((constraint, agent), 0) / rules.optimism_fades)
     score = pooled.mean + rules.optimism * (1 - tried) * pooled.sd
     estimate = f"{100 * pooled.mean:+.1f} ± {100 * pooled.sd:.1f} points pooled"
-    if uplift is not None and uplift.hurts:
-        return Standing(constraint, "hurts", score, f"hurts {agent!r}: {uplift}")
     outcomes = _outcomes(constraint, assessment)
-    if outcomes < rules.first_chance:
+    why: Why
+    if uplift is not None and uplift.hurts:
+        why, reason = "hurts", f"hurts {agent!r}: {uplift}"
+    elif outcomes < rules.first_chance:
+        why = "first chance"
         reason = f"new: {outcomes} of {rules.first_chance} judged outcomes; {estimate}"
-        return Standing(constraint, "first chance", score, reason)
-    if score <= rules.caution * tried * pooled.sd:
-        return Standing(constraint, "behind nothing", score, f"ranks behind nothing: {estimate}")
-    return Standing(constraint, "ranked", score, f"uplift for {agent!r}: {estimate}")
+    elif score <= rules.caution * tried * pooled.sd:
+        why, reason = "behind nothing", f"ranks behind nothing: {estimate}"
+    else:
+        why, reason = "ranked", f"uplift for {agent!r}: {estimate}"
+    return Standing(constraint, why, pooled, score, reason)
 
 
 def choose(
@@ -108,7 +113,9 @@ def choose(
 
     More relevant ones come first; of equal relevance (``Rules.relevance_step``) the one of higher
     score. Of the new constraints that are relevant enough, the least tried takes one place: a fair
-    first chance at bounded cost. Retired constraints are no candidates; the bank leaves them out.
+    first chance at bounded cost. Where none is to be shown, the one behind nothing of which most
+    can be hoped gets a second chance. Retired constraints are no candidates: the bank leaves them
+    out.
 
     Raises:
         ValueError: ``limit`` is below 1.
@@ -137,11 +144,26 @@ def choose(
     # One place for what is new, and those that the known ones leave free.
     known = ranked[: limit - 1] if new else ranked[:limit]
     chosen = sorted([*known, *new[: limit - len(known)]], key=order)
+    chosen = chosen or _second_chance(every, rules)
     kept = {each.constraint for each in chosen}
     if chosen:
         left = tuple(each for each in every if each.constraint not in kept)
         return Choice(tuple(chosen), left)
     return Choice(left=tuple(every), abstained=_nothing(every, agent))
+
+
+def _second_chance(every: Sequence[Standing], rules: Rules) -> list[Standing]:
+    """The one behind nothing of which most can be hoped, if that is more than nothing."""
+    hopes = [
+        (each.pooled.mean + rules.second_chance * each.pooled.sd, each.constraint, each)
+        for each in every
+        if each.why == "behind nothing"
+    ]
+    hope, _, best = max(hopes, default=(0.0, "", None))
+    if best is None or hope <= 0:
+        return []
+    reason = f"{best.reason}, as every candidate does; a second chance"
+    return [replace(best, why="second chance", reason=reason)]
 
 
 def _nothing(every: Sequence[Standing], agent: str) -> str:

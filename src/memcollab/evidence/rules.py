@@ -29,6 +29,9 @@ class Rules:
     """Judged outcomes, over all agents, up to which a new constraint takes one place in front."""
     optimism: float = 0.75
     """Standard deviations that uncertainty adds to a pooled uplift when constraints are ranked."""
+    second_chance: float = 2.0
+    """Standard deviations that may lift a constraint above showing nothing where none ranks there:
+    what fell behind by bad luck would stay there otherwise, for nothing more is heard of it."""
     optimism_fades: int = 400
     """Judged outcomes of a constraint with an agent over which optimism fades and caution grows."""
     caution: float = 1.0
@@ -47,6 +50,7 @@ class Rules:
         _within("holdout_halved", self.holdout_halved, self.holdout_halved > 0, "above 0")
         _within("first_chance", self.first_chance, self.first_chance >= 0, "0 or above")
         _within("optimism", self.optimism, self.optimism >= 0, "0 or above")
+        _within("second_chance", self.second_chance, self.second_chance >= 0, "0 or above")
         _within("caution", self.caution, self.caution >= 0, "0 or above")
         _within("optimism_fades", self.optimism_fades, self.optimism_fades > 0, "above 0")
         _within("relevance_step", self.relevance_step, self.relevance_step > 0, "above 0")
