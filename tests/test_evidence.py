@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from memcollab.evidence import (
     Assessment,
     Candidate,
+    Choice,
     Entry,
     Evidence,
     Observation,
@@ -431,21 +432,38 @@ def test_equal_candidates_are_ranked_by_uplift_and_relevance_comes_first() -> No
     found = judge(
         outcomes("good", "a1", (700, 400), n=1000),
         outcomes("fair", "a1", (550, 400), n=1000),
-        outcomes("bad", "a1", (380, 400), n=1000),
+        outcomes("bad", "a1", (340, 400), n=1000),
     )
     assert chosen(found, "a1", 3, bad=0.5, fair=0.53, good=0.5) == ["good", "fair"]
     assert chosen(found, "a1", 1, fair=0.9, good=0.5) == ["fair"]
-    choice = choose(
-        [Candidate("bad")],
+    choice = chosen_alone(found, "bad")
+    assert choice.left[0].why == "behind nothing"
+    assert "none of 1 candidates is expected to help 'a1'" in str(choice.abstained)
+
+
+def chosen_alone(found: Assessment, name: str) -> Choice:
+    return choose(
+        [Candidate(name)],
         agent="a1",
         family="a",
         category="loops",
         assessment=found,
         rules=RULES,
-        limit=1,
+        limit=2,
     )
-    assert choice.left[0].why == "behind nothing"
-    assert "none of 1 candidates is expected to help 'a1'" in str(choice.abstained)
+
+
+def test_bad_luck_is_not_final() -> None:
+    """What ranks behind showing nothing by little is not shown beside what ranks before it; where
+    there is nothing else it gets a second chance, which says so."""
+    found = judge(
+        outcomes("good", "a1", (700, 400), n=1000), outcomes("unlucky", "a1", (385, 400), n=1000)
+    )
+    assert chosen(found, "a1", 2, good=1, unlucky=1) == ["good"]
+    choice = chosen_alone(found, "unlucky")
+    assert [each.why for each in choice.chosen] == ["second chance"]
+    assert choice.chosen[0].reason.endswith("a second chance")
+    assert choice.left == ()
 
 
 def test_a_new_constraint_gets_a_fair_first_chance() -> None:

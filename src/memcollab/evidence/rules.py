@@ -32,7 +32,7 @@ class Rules:
     second_chance: float = 2.0
     """Standard deviations that may lift a constraint above showing nothing where none ranks there:
     what fell behind by bad luck would stay there otherwise, for nothing more is heard of it."""
-    optimism_fades: int = 400
+    optimism_fades: int = 300
     """Judged outcomes of a constraint with an agent over which optimism fades and caution grows."""
     caution: float = 1.0
     """Standard deviations by which a constraint that had its time must rank above showing nothing:
