@@ -14,6 +14,7 @@ next task. This docstring is the map; the folder is the sentence:
       taxonomy     7  which category is this task? one function files and finds
       recall       8  task + agent + bank → ranked constraints with reasons, or an abstention
       guide        9  constraints → the text that enters a prompt, within a budget
+      evidence    10  outcomes → uplift with intervals; who abstains, what is retired, ranked, tried
       collab          the one object users hold; the only file that knows the order above
       bench           lets models attempt tasks in a sandbox; the logs are runs
     what the path stands on

@@ -1,0 +1,254 @@
+"""Does evidence find out what helps whom? A generated world, with the plain union bank beside it.
+
+    python benchmarks/evidence_world.py [--outcomes 20000] [--seed 1] [--chart FILE] [--json]
+
+Four agents of two families, forty constraints in four categories. A third of the constraints helps
+every agent by ten points, a third helps one family by ten points and hurts the other by ten, a
+third is poison: it hurts everyone by ten. Effects of constraints shown together add up on top of
+what an agent solves in a category (35 to 65 %), within 2 to 98 %. No two agents, categories or
+constraints are told apart by anything but their outcomes: every constraint of a task's category is
+as relevant as every other.
+
+A task comes at random from an agent and a category. ``evidence`` chooses up to three constraints by
+the rules (``limit`` is the recipe's), throws the coins, and counts the outcome; it assesses anew
+every 50 outcomes. ``union`` shows three at random, always. Shares are of all recalls of a window:
+
+harmful   one that hurts the asking agent was chosen, whether or not a coin then withheld it
+helpful   one that helps the asking agent was shown: what a coin withheld is a miss
+solved    the task was solved
+
+``--chart`` draws the shares over time (SVG, PNG, JSON or HTML by its ending; extra ``bench``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memcollab.evidence import (
+    Candidate,
+    Entry,
+    Evidence,
+    Exposure,
+    Observation,
+    Rules,
+    assess,
+    choose,
+    expose,
+    retirements,
+)
+
+EFFECT = 0.1
+LIMIT = 3
+EVERY = 50
+
+
+@dataclass(frozen=True)
+class World:
+    """What is true: the family of each agent, the constraints of each category, what an agent
+    solves alone by (agent, category), and the effect by (constraint, family)."""
+
+    families: dict[str, str]
+    categories: dict[str, tuple[str, ...]]
+    alone: dict[tuple[str, str], float]
+    effects: dict[tuple[str, str], float]
+
+    def effect(self, constraint: str, agent: str) -> float:
+        return self.effects[constraint, self.families[agent]]
+
+    def chance(self, agent: str, category: str, shown: Sequence[str]) -> float:
+        """How probably the agent solves a task of the category, shown these."""
+        total = sum(self.effect(each, agent) for each in shown)
+        return min(0.98, max(0.02, self.alone[agent, category] + total))
+
+
+@dataclass(frozen=True)
+class Event:
+    """A recall and its outcome. ``can_help``: a constraint that helps the agent exists."""
+
+    harmful: bool
+    helpful: bool
+    can_help: bool
+    solved: bool
+
+
+# From (recall id, agent, category) to what is found and how the coins fell, and the word back.
+Recaller = Callable[[str, str, str], Exposure]
+Listener = Callable[[Observation], None]
+
+
+def make_world(seed: int, constraints: int = 40, categories: int = 4) -> World:
+    """A world of that seed. Kinds are dealt in turn over shuffled constraints."""
+    dice = random.Random(seed)  # noqa: S311 # a simulation, no secret
+    families = {"a1": "a", "a2": "a", "b1": "b", "b2": "b"}
+    names = [f"c{number:02}" for number in range(constraints)]
+    places = {f"k{number}": tuple(names[number::categories]) for number in range(categories)}
+    dice.shuffle(names)
+    effects = {}
+    for number, name in enumerate(names):
+        kind, sign = number % 3, 1 if number % 2 else -1
+        for_a, for_b = ((1, 1), (sign, -sign), (-1, -1))[kind]
+        effects[name, "a"], effects[name, "b"] = EFFECT * for_a, EFFECT * for_b
+    alone = {
+        (agent, category): dice.uniform(0.35, 0.65) for agent in families for category in places
+    }
+    return World(families, places, alone, effects)
+
+
+def live(
+    world: World, outcomes: int, recall: Recaller, listen: Listener, seed: int
+) -> Iterator[Event]:
+    """One recall after the other. The same seed asks the same tasks with the same luck."""
+    dice = random.Random(seed)  # noqa: S311 # a simulation, no secret
+    agents, categories = sorted(world.families), sorted(world.categories)
+    for number in range(outcomes):
+        agent, category, luck = dice.choice(agents), dice.choice(categories), dice.random()
+        exposure = recall(f"recall-{seed}-{number}", agent, category)
+        solved = luck < world.chance(agent, category, exposure.shown)
+        found = [world.effect(each.constraint, agent) for each in exposure.entries]
+        shown = [world.effect(each, agent) for each in exposure.shown]
+        there = [world.effect(each, agent) for each in world.categories[category]]
+        yield Event(min(found, default=0) < 0, max(shown, default=0) > 0, max(there) > 0, solved)
+        listen(
+            Observation(
+                agent,
+                world.families[agent],
+                category,
+                exposure.entries,
+                solved,
+                exposure.withheld,
+                exposure.holdout,
+            )
+        )
+
+
+class WithEvidence:
+    """A bank that recalls by evidence, assesses every ``every`` outcomes, and retires."""
+
+    def __init__(self, world: World, rules: Rules, limit: int = LIMIT, every: int = EVERY) -> None:
+        self._world, self._rules, self._limit, self._every = world, rules, limit, every
+        self.evidence = Evidence()
+        self.assessment = assess(self.evidence, rules)
+        self.retired: dict[str, str] = {}
+        self._since = 0
+
+    def recall(self, recall: str, agent: str, category: str) -> Exposure:
+        there = self._world.categories[category]
+        choice = choose(
+            [Candidate(each) for each in there if each not in self.retired],
+            agent=agent,
+            family=self._world.families[agent],
+            category=category,
+            assessment=self.assessment,
+            rules=self._rules,
+            limit=self._limit,
+        )
+        return expose(
+            recall,
+            [each.constraint for each in choice.chosen],
+            agent=agent,
+            category=category,
+            evidence=self.evidence,
+            rules=self._rules,
+        )
+
+    def listen(self, seen: Observation) -> None:
+        self.evidence.add(seen)
+        self._since += 1
+        if self._since == self._every:
+            self._since = 0
+            self.assessment = assess(self.evidence, self._rules)
+            names = [each for there in self._world.categories.values() for each in there]
+            active = [each for each in names if each not in self.retired]
+            self.retired |= retirements(active, self.assessment)
+
+
+class Union:
+    """A bank without evidence: any ``limit`` of the category, always shown."""
+
+    def __init__(self, world: World, seed: int, limit: int = LIMIT) -> None:
+        self._world, self._limit = world, limit
+        self._dice = random.Random(seed)  # noqa: S311 # a simulation, no secret
+
+    def recall(self, _recall: str, _agent: str, category: str) -> Exposure:
+        found = self._dice.sample(self._world.categories[category], self._limit)
+        return Exposure(tuple(Entry(each) for each in found), withheld=False, holdout=0.0)
+
+
+def simulate(world: World, outcomes: int, rules: Rules, seed: int) -> dict[str, list[Event]]:
+    """The events of both banks, and of one that shows nothing, for the same tasks and luck."""
+    evidence, union = WithEvidence(world, rules), Union(world, seed)
+    none = Exposure((), withheld=False, holdout=0.0)
+    banks: dict[str, tuple[Recaller, Listener]] = {
+        "evidence": (evidence.recall, evidence.listen),
+        "union": (union.recall, lambda _: None),
+        "no memory": (lambda *_: none, lambda _: None),
+    }
+    return {
+        name: list(live(world, outcomes, recall, listen, seed))
+        for name, (recall, listen) in banks.items()
+    }
+
+
+def shares(events: Sequence[Event]) -> dict[str, float]:
+    """The shares of a window of events, as the head of this file defines them."""
+    can = [event for event in events if event.can_help]
+    return {
+        "harmful": sum(event.harmful for event in events) / len(events),
+        "helpful": sum(event.helpful for event in can) / max(1, len(can)),
+        "solved": sum(event.solved for event in events) / len(events),
+    }
+
+
+def draw(events: dict[str, list[Event]], path: Path, window: int = 500) -> None:
+    """Shares over time, a panel each, a line per bank."""
+    import altair as alt
+
+    rows: list[dict[str, Any]] = [
+        {"outcomes": end, "bank": bank, "measure": measure, "share": 100 * value}
+        for bank, every in events.items()
+        for end in range(window, len(every) + 1, window)
+        for measure, value in shares(every[end - window : end]).items()
+    ]
+    titles = {
+        "harmful": "recalls with one that hurts the asking agent, %",
+        "helpful": "recalls that show one that helps it, %",
+        "solved": "tasks solved, %",
+    }
+    colours = alt.Scale(domain=list(events), range=["#0072B2", "#D55E00", "#767676"])
+    panels = [
+        alt.Chart(alt.Data(values=[row for row in rows if row["measure"] == measure]))
+        .mark_line()
+        .encode(
+            x=alt.X("outcomes:Q", title=f"outcomes so far (windows of {window})"),
+            y=alt.Y("share:Q", title=None, scale=alt.Scale(domain=[0, 100])),
+            color=alt.Color("bank:N", scale=colours, title="bank"),
+        )
+        .properties(width=280, height=220, title=title)
+        for measure, title in titles.items()
+    ]
+    alt.hconcat(*panels).configure_title(fontSize=11).save(str(path))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--outcomes", type=int, default=20_000)
+    parser.add_argument("--last", type=int, default=2_000, help="window of the report")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--chart", type=Path)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    events = simulate(make_world(given.seed), given.outcomes, Rules(), given.seed)
+    report = {bank: shares(every[-given.last :]) for bank, every in events.items()}
+    if given.chart:
+        draw(events, given.chart)
+    print(json.dumps(report, indent=None if given.json else 2))
+
+
+if __name__ == "__main__":
+    main()
