@@ -201,6 +201,17 @@ def test_level_is_e_bh() -> None:
     assert level(np.array([]), 0.1) == 0.1
 
 
+def test_the_error_of_a_bank_is_shared_out() -> None:
+    """Half of 5 % for the one category × agent; the other half for the constraint with its agent
+    and over all agents. Where one of the two is claimed, so is the other, and both get it all."""
+    even = judge(outcomes("c1", "a1", (50, 50)))
+    assert even.categories["loops", "a1"].confidence == pytest.approx(0.975)
+    assert even.constraints["c1", "a1"].confidence == pytest.approx(0.9875)
+    claimed = judge(outcomes("c1", "a1", (90, 10)))
+    assert claimed.overall["c1"].helps
+    assert claimed.overall["c1"].confidence == pytest.approx(0.975)
+
+
 def streams(
     cells: int, outcomes: int, alone: float, uplift: float, holdout: float, seed: int
 ) -> np.ndarray:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -31,8 +31,7 @@ _CONSTRAINT_STEPS = (0.05, 0.05, 0.1, 0.05, 0.05)
 _CATEGORY_STEPS = (0.05, 0.1, 0.05, 0.05)
 
 
-@dataclass(frozen=True)
-class Uplift:
+class Uplift(NamedTuple):
     """Shown minus withheld (share solved, −1 to 1) with its interval, valid at any time of looking.
 
     ``shown`` and ``withheld`` are the judged outcomes behind it, ``unjudged`` those that count for
@@ -136,18 +135,17 @@ def _uplifts(
     at = level(evidence[known], rules.error / 2)
     reach = half_width(found.variance, rules.effect, at)
     unjudged = np.bincount(numbers, counts[:, 4], len(cells))
-    uplifts = {
-        cell: Uplift(
-            value=float(found.value[place]),
-            low=float(np.maximum(found.value[place] - reach[place], -1)),
-            high=float(np.minimum(found.value[place] + reach[place], 1)),
-            shown=int(found.shown[place]),
-            withheld=int(found.withheld[place]),
-            unjudged=int(unjudged[place]),
-            confidence=1 - at,
-        )
-        for place, cell in enumerate(cells)
-    }
+    columns = zip(
+        found.value.tolist(),
+        np.maximum(found.value - reach, -1).tolist(),
+        np.minimum(found.value + reach, 1).tolist(),
+        found.shown.astype(int).tolist(),
+        found.withheld.astype(int).tolist(),
+        unjudged.astype(int).tolist(),
+        [1 - at] * len(cells),
+        strict=True,
+    )
+    uplifts = {cell: Uplift(*column) for cell, column in zip(cells, columns, strict=True)}
     values = zip(found.value.tolist(), found.variance.tolist(), strict=True)
     return uplifts, dict(zip(cells, values, strict=True))
 

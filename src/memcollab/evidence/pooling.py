@@ -17,7 +17,7 @@ weights of Fisher information). So few data cannot show that all siblings are eq
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ from memcollab.evidence.sequence import Floats, Ints
 _PRIOR_SIBLINGS = 5.0
 _LEAST = 0.01  # share of the prior variance that is always kept
 
-Path = tuple[Hashable, ...]
+Path = tuple[str, ...]
 
 
 class Pooled(NamedTuple):
@@ -65,7 +65,7 @@ def pool(
     ``paths`` are all of one length and different; ``variances`` may be nan (nothing is known of the
     leaf). ``guesses`` are the prior standard deviations τ₀, one for the root and one per level.
     """
-    levels = [sorted({path[:depth] for path in paths}, key=repr) for depth in range(len(guesses))]
+    levels = [sorted({path[:depth] for path in paths}) for depth in range(len(guesses))]
     levels[0] = [()]
     places = [{path: place for place, path in enumerate(level)} for level in levels]
     parents = [
@@ -105,9 +105,11 @@ def _solve(
         prior = 1 / (1 / precise + spread[depth])
         posterior.append((below[depth][0] + prior, below[depth][1] + prior * mean))
     nodes = {
-        path: Pooled(float(mean), float(sd))
+        path: Pooled(mean, sd)
         for level, (precise, weight) in zip(levels, posterior, strict=True)
-        for path, mean, sd in zip(level, weight / precise, precise**-0.5, strict=True)
+        for path, mean, sd in zip(
+            level, (weight / precise).tolist(), (precise**-0.5).tolist(), strict=True
+        )
     }
     return Tree(nodes, tuple(float(step) ** 0.5 for step in spread))
 
