@@ -18,6 +18,7 @@ from memcollab.bench.scripted import Messages, ScriptedServer
 from memcollab.bench.suites import Suite
 from memcollab.errors import ModelUnavailable, SandboxError, UsageError
 from memcollab.models import Prompt, ScriptedModel
+from memcollab.recipe import recipe as named
 
 pytestmark = pytest.mark.filterwarnings("ignore:model-written code runs unconfined:UserWarning")
 
@@ -323,3 +324,37 @@ def test_a_wrong_description_is_refused_with_its_place(
     path.write_text("\n".join([line, *kept]), encoding="utf-8")
     with pytest.raises(UsageError, match=said):
         load_experiment(path)
+
+
+def test_an_experiment_changes_the_method_for_every_memory_alike(tmp_path: Path) -> None:
+    """What ``recipe`` changes holds in each recipe, which otherwise stays as it is, and the
+    settings of the report tell it; what is no setting, or tells the arms apart, is refused."""
+    text = """
+name = "changed"
+builders = ["a@http://127.0.0.1:1/v1"]
+agents = ["a@http://127.0.0.1:1/v1"]
+arms = ["none", "own"]
+recipe = {RECIPE}
+[[suite]]
+name = "house-rules"
+contrasts = 48
+"""
+
+    def load(recipe: str) -> Experiment:
+        path = tmp_path / "changed.toml"
+        path.write_text(text.replace("{RECIPE}", recipe), encoding="utf-8")
+        return load_experiment(path)
+
+    found = load("{ max_unsolved_per_task = 1 }")
+    for name in ("default", "single", "paper-v1"):
+        changed = found.recipe_of(name)
+        assert changed.max_unsolved_per_task == 1
+        assert changed.model_copy(update={"max_unsolved_per_task": 0}) == named(name)
+    assert found.told()["method changed"] == "max_unsolved_per_task = 1"
+    assert found.told()["contrasts of"] == "house-rules 48"
+    for recipe, told in (
+        ("{ max_unsolvd = 1 }", "max_unsolvd"),
+        ('{ pairing = "single" }', "pairing"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            load(recipe)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import combinations, islice
 from math import inf
 
 from memcollab.recipe import Recipe
@@ -204,13 +205,12 @@ def _unsolved(wrong: list[RunSummary], limit: int) -> list[Pair]:
     """Pairs of wrong runs of different models, those with most turns first: they heard most from
     the environment. One that made no turn heard nothing."""
     heard = sorted((run for run in wrong if run.turns != 0), key=lambda r: (-_turns(r), r.id))
-    pairs = [
+    pairs = (
         (run, other)
-        for place, run in enumerate(heard)
-        for other in heard[place + 1 :]
+        for run, other in combinations(heard, 2)
         if run.agent.model != other.agent.model and run.agent.harness == other.agent.harness
-    ]
-    return pairs[:limit]
+    )
+    return list(islice(pairs, limit))
 
 
 def _efficiency(right: list[RunSummary], ratio: float, limit: int) -> list[Pair]:

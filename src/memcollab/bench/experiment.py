@@ -95,6 +95,9 @@ class Experiment(BaseModel):
     @field_validator("recipe")
     @classmethod
     def _known(cls, changes: dict[str, Any]) -> dict[str, Any]:
+        kept = sorted({"name", "pairing"} & set(changes))
+        if kept:
+            raise ValueError(f"{kept[0]!r} is what tells the arms apart, and cannot be changed")
         Recipe.model_validate({"name": "changed", **changes})
         return changes
 
@@ -134,6 +137,10 @@ class Experiment(BaseModel):
         """The settings, as a report tells them."""
         names = "builders agents harness turns max_tokens temperature seeds contrasts limit"
         given = {name: getattr(self, name) for name in [*names.split(), "guidance_tokens"]}
+        if self.recipe:
+            given["method_changed"] = tuple(f"{name} = {v!r}" for name, v in self.recipe.items())
+        if own := [each for each in self.suite if each.contrasts]:
+            given["contrasts_of"] = tuple(f"{each.name} {each.contrasts}" for each in own)
         # Where a model was served says nothing to a reader.
         return {
             name.replace("_", " "): ", ".join(
