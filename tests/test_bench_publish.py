@@ -95,3 +95,14 @@ def test_nothing_to_publish_is_said(tmp_path: Path, logs: Path) -> None:
         publish(SUITES, tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(UsageError, match="another folder"):
         publish(SUITES, logs, logs)
+
+
+def test_publishing_anew_touches_only_what_is_new(logs: Path, tmp_path: Path) -> None:
+    """A log whose content is published already stays byte for byte; a changed one does not."""
+    (first,) = publish(SUITES, logs, tmp_path / "out")
+    before = first.read_bytes(), first.stat().st_mtime_ns
+    assert publish(SUITES, logs, tmp_path / "out") == [first]
+    assert (first.read_bytes(), first.stat().st_mtime_ns) == before
+    publish([], logs, tmp_path / "out")
+    assert first.read_bytes() != before[0]
+    assert [path.name for path in first.parent.iterdir()] == [first.name]

@@ -8,6 +8,7 @@ which repeat every message, go. Verdicts, usage, messages of the agent and guida
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ def publish(suites: Iterable[Suite], root: Path, out: Path) -> list[Path]:
     """Copy every log below ``root`` to the same place below ``out``, as the module says.
 
     Returns:
-        The logs written, in order. One that is there already is written again.
+        The logs that are there now, in order. One whose content is there already is not touched, so
+        that publishing anew changes what is new alone.
 
     Raises:
         UsageError: there is no log, or ``out`` is ``root``.
@@ -58,9 +60,20 @@ def _copied(replaced: Mapping[str, str], root: Path, out: Path) -> list[Path]:
         log.samples = [_replaced(sample, replaced) for sample in log.samples or []]
         target = out / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_eval_log(log, str(target), format="eval")
+        fresh = target.with_suffix(".partial")
+        write_eval_log(log, str(fresh), format="eval")
+        if target.exists() and _contents(fresh) == _contents(target):
+            fresh.unlink()
+        else:
+            fresh.replace(target)
         written.append(target)
     return written
+
+
+def _contents(log: Path) -> dict[str, int]:
+    """Checksums of a log by member; its archive also holds when each was written."""
+    with zipfile.ZipFile(log) as archive:
+        return {member.filename: member.CRC for member in archive.infolist()}
 
 
 def _withheld(suites: Iterable[Suite]) -> dict[str, str]:
