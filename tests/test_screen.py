@@ -732,11 +732,42 @@ def test_rule_numbers_pass_for_a_harness_and_intermediate_results_never_for_reas
     assert reason(screen(saying(words, harness=True), asked)) == "number-of-task"
 
 
+def test_a_convention_of_two_characters_is_no_record():
+    """A code that the runs alone tell is a rule of the harness; a longer name is a record of its
+    world, and what the task names is the task's."""
+    source = SourceText("Send the van off.", ("The van drives on line E2. Unknown parcel KB-176.",))
+    assert screen(saying("line E2 for the van", harness=True), source) is None
+    assert reason(screen(saying("line E2 for the van"), source)) == "name-of-task"
+    assert reason(screen(saying("parcel KB-176 first", harness=True), source)) == "name-of-task"
+    asked = SourceText("Send the van off on line E2.", source.run_texts)
+    assert reason(screen(saying("line E2 for the van", harness=True), asked)) == "name-of-task"
+
+
+def test_a_function_that_ends_like_a_domain_is_no_address():
+    """ "members.page" passes where draft and runs call it, and nowhere else."""
+    run = "```python\nimport members\nprint(members.page(1))\n```\nOutput: {}"
+    source = SourceText("Look for the members of a town.", (run,), tools=called_tools(run))
+    called = "pages from 0 on, as members.page returns them: members.page(0)"
+    assert screen(saying(called, harness=True), source) is None
+    assert reason(screen(saying("a look at members.page", harness=True), source)) == "url"
+    other = SourceText("Look for the members of a town.", ("print(1)",))
+    assert reason(screen(saying(called, harness=True), other)) in {"url", "code"}
+
+
+def test_importing_in_words_is_no_statement():
+    """A lesson may say what to import; a line of Python is code."""
+    source = SourceText("Sort the list.")
+    assert screen(saying("import exactly that module", harness=True), source) is None
+    assert reason(screen(saying("import numpy and sort", harness=True), source)) == "code"
+
+
 def test_status_codes_and_standards_are_nobodys_numbers():
     """HTTP codes in their context, ISO dates and bit widths pass although the task has them."""
     source = SourceText("It keeps answering 503. Dates are ISO 8601, ids 64-bit.")
     assert screen(saying("waiting when the status is 503", harness=True), source) is None
     assert screen(saying("dates in ISO 8601 form and 64-bit identifiers"), source) is None
+    clock = SourceText("The bell rings at 7.", ("Times are in the 24-hour clock.",))
+    assert screen(saying("four digits of the 24-hour clock", harness=True), clock) is None
     assert reason(screen(saying("counting to 503 first"), source)) == "number-of-task"
 
 

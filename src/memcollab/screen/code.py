@@ -13,7 +13,8 @@ from memcollab.screen.source import SourceText
 _STATEMENT = either(
     r"```|~~~",
     r"\b(?:def|class)\s+\w+\s*[(:]|\blambda\b[^;:]{0,30}:",
-    r"(?:^|[;:]\s*)import\s+(?!of\b|the\b|an?\b|all\b|every|each|inside|statement)\w+",
+    r"(?:^|[;:]\s*)import\s+"
+    r"(?!of\b|the\b|an?\b|all\b|every|each|exactly|only|that\b|this\b|inside|statement)\w+",
     r"\bfrom\s+[\w.]+\s+import\b",
     r"\b(?:for\s+\w+\s+in|while|if|elif|with|except)\b[^;:]*:\s*"
     r"(?:return|print|pass|break|raise|continue|yield|\w+\s*=|\w+\()",

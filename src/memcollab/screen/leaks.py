@@ -132,7 +132,9 @@ def _structural(number: Number, reading: Reading) -> bool:
 
 _NAME_LIKE = re.compile(r"[^\W_](?:[\w]|[-./:](?=\w))*|_\w+")
 _ODDLY_WRITTEN = re.compile(r"[_\d]|[a-z][A-Z]|\w\.\w")
-_STANDARD_NAME = re.compile(r"(?:utf|sha|md|base|oauth|http|int|float|uint|x)-?\d+|\d+-bit", re.I)
+_STANDARD_NAME = re.compile(
+    r"(?:utf|sha|md|base|oauth|http|int|float|uint|x)-?\d+|\d+-(?:bit|byte|digit|hour)", re.I
+)
 _VERSION = re.compile(r"(?<![^\W_])v\d{1,2}(?![^\W_])", re.I)
 _QUOTED = re.compile(r"[\"`]([^\"`]{2,80})[\"`]|(?<!\w)'([^']{2,80})'(?!\w)")
 
@@ -178,7 +180,8 @@ def _belongs(token: str, harness: bool, source: SourceText) -> bool:
     if token in source.tools:
         return False
     if re.search(r"\d", _VERSION.sub("", token)):
-        return in_task or _mentions(source.runs, token)
+        # Two characters are a convention ("line E2"); a record among many has a longer name.
+        return in_task or (len(token) > 2 and _mentions(source.runs, token))
     called_here = f"{token}(".casefold() in source.task.casefold()
     called_there = f"{token}(".casefold() in source.runs.casefold()
     return in_task and (called_here or not called_there)

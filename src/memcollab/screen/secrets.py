@@ -99,12 +99,16 @@ _STOPS = str.maketrans("。｡．", "...")  # what resolvers take for a dot (RFC
 _DOTTED = re.compile(r"[.:]\S|\bdot\b|\]\(|: ?/")
 
 
-def url(reading: Reading, _source: SourceText) -> str | None:
-    """A link or address of the network, also a broken-up one."""
+def url(reading: Reading, source: SourceText) -> str | None:
+    """A link or address of the network, also a broken-up one. "members.page" is none where a draft
+    calls it and the runs do too (or where no run is at hand, as on import).
+    """
     for text in (reading.lower.translate(_STOPS), *reading.disguised):
         if not _DOTTED.search(text):
             continue
         for match in _URL.finditer(text):
-            if not known_name(match[0]):
+            known = not source.run_texts or match[0] in source.tools
+            called = known and f"{match[0]}(" in reading.lower
+            if not (called or known_name(match[0])):
                 return match[0]
     return None
