@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("--chart", type=Path)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    events = simulate(make_world(given.seed), given.outcomes, Rules(), given.seed)
+    events = simulate(make_world(given.seed), given.outcomes, Rules(holdout=0.1), given.seed)
     report = {bank: shares(every[-given.last :]) for bank, every in events.items()}
     if given.chart:
         draw(events, given.chart)

@@ -35,7 +35,7 @@ from memcollab.evidence.pooling import pool
 from memcollab.evidence.sequence import compare, half_width, level, log_e
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-RULES = Rules()
+RULES = Rules(holdout=0.1)
 FAMILIES = {"a1": "a", "a2": "a", "b1": "b"}
 
 

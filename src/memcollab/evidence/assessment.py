@@ -7,6 +7,10 @@ constraints (× agent, and over all agents). Two trees are pooled:
     bank ← category ← family ← agent                  uplift of what a category recalls
 
 A constraint belongs to the category in which it has most judged outcomes (ties: by name).
+
+No named source is believed alone. A cell that has any is looked at with all of them and without
+each; what counts is the weakest of these looks: nothing is known where one of them knows nothing,
+else the one with the smallest e-value. So one source may hide an effect, and can claim none.
 """
 
 from __future__ import annotations
@@ -18,12 +22,14 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from memcollab.evidence.counts import Cells, Evidence, Strata, Tally, judged
+from memcollab.evidence.counts import Cells, Evidence, Strata, Tally
 from memcollab.evidence.pooling import Path, Pooled, Tree, pool
 from memcollab.evidence.rules import Rules
 from memcollab.evidence.sequence import Floats, Ints, compare, half_width, level, log_e
 
 Cell = TypeVar("Cell", bound=Hashable)
+# A stratum's tally and the source that reported it.
+Counted = tuple[str, Tally]
 
 # Prior standard deviations of the steps: of the root around 0, then one per level. A bank whose
 # constraints differ by ten points and whose families and agents differ by half of that.
@@ -68,7 +74,8 @@ class Uplift(NamedTuple):
 class Assessment:
     """What the outcomes say of a bank: claims by (category, agent), by (constraint, agent) and by
     constraint over all agents; pooled estimates by ``constraint_for`` and ``category_for``, which
-    answer for what was never seen, too. ``judged`` counts outcomes by (constraint, agent)."""
+    answer for what was never seen, too. ``judged`` counts outcomes by (constraint, agent), without
+    the named source that reported most."""
 
     categories: Mapping[tuple[str, str], Uplift]
     constraints: Mapping[tuple[str, str], Uplift]
@@ -104,7 +111,7 @@ def assess(evidence: Evidence, rules: Rules) -> Assessment:
         overall={constraint: both[constraint] for constraint in over_agents},
         homes=homes,
         families=families,
-        judged={cell: judged(strata) for cell, strata in sorted(by_constraint.items())},
+        judged={cell: both_values[cell][2] for cell in sorted(by_constraint)},
         constraint_tree=_tree(
             {
                 (homes[constraint], constraint, families[agent], agent): (constraint, agent)
@@ -125,54 +132,69 @@ def assess(evidence: Evidence, rules: Rules) -> Assessment:
 
 
 def _uplifts(
-    cells: Mapping[Cell, Sequence[Tally]], rules: Rules
-) -> tuple[dict[Cell, Uplift], dict[Cell, tuple[float, float]]]:
-    """Uplift of each cell, all at one level; and their values with variances, for pooling."""
-    counts, numbers = _arrays(cells.values())
-    found = compare(counts[:, :4], numbers, len(cells))
-    known = np.isfinite(found.value)
+    cells: Mapping[Cell, Sequence[Counted]], rules: Rules
+) -> tuple[dict[Cell, Uplift], dict[Cell, tuple[float, float, int]]]:
+    """Uplift of each cell, all at one level; and their values with variances, for pooling, and the
+    judged outcomes that each look has at least."""
+    counts, numbers, starts = _looks(cells.values())
+    found = compare(counts[:, :4], numbers, int(starts[-1]))
     evidence = log_e(found.value, found.variance, rules.effect)
-    at = level(evidence[known], rules.error / 2)
-    reach = half_width(found.variance, rules.effect, at)
-    unjudged = np.bincount(numbers, counts[:, 4], len(cells))
+    place = _weakest(np.where(np.isfinite(found.value), evidence, -np.inf), starts)
+    value, variance = found.value[place], found.variance[place]
+    at = level(evidence[place][np.isfinite(value)], rules.error / 2)
+    reach = half_width(variance, rules.effect, at)
+    unjudged = np.bincount(numbers, counts[:, 4], int(starts[-1]))[place]
     columns = zip(
-        found.value.tolist(),
-        np.maximum(found.value - reach, -1).tolist(),
-        np.minimum(found.value + reach, 1).tolist(),
-        found.shown.astype(int).tolist(),
-        found.withheld.astype(int).tolist(),
+        value.tolist(),
+        np.maximum(value - reach, -1).tolist(),
+        np.minimum(value + reach, 1).tolist(),
+        found.shown[place].astype(int).tolist(),
+        found.withheld[place].astype(int).tolist(),
         unjudged.astype(int).tolist(),
         [1 - at] * len(cells),
         strict=True,
     )
     uplifts = {cell: Uplift(*column) for cell, column in zip(cells, columns, strict=True)}
-    values = zip(found.value.tolist(), found.variance.tolist(), strict=True)
+    fewest = np.minimum.reduceat(found.shown + found.withheld, starts[:-1]) if cells else place
+    values = zip(value.tolist(), variance.tolist(), fewest.astype(int).tolist(), strict=True)
     return uplifts, dict(zip(cells, values, strict=True))
 
 
-def _arrays(cells: Iterable[Sequence[Tally]]) -> tuple[Floats, Ints]:
-    """A row of counts per stratum, and the number of the cell it belongs to."""
-    rows, numbers = list[Tally](), list[int]()
-    for number, tallies in enumerate(cells):
-        rows.extend(tallies)
-        numbers.extend([number] * len(tallies))
+def _looks(cells: Iterable[Sequence[Counted]]) -> tuple[Floats, Ints, Ints]:
+    """A row of counts per stratum and look, the number of the look it belongs to, and at which
+    look each cell starts, with their number behind."""
+    rows, numbers, starts = list[Tally](), list[int](), [0]
+    for cell in cells:
+        named = sorted({source for source, _ in cell if source})
+        for look, without in enumerate(("", *named), start=starts[-1]):
+            seen = [tally for source, tally in cell if not without or source != without]
+            rows.extend(seen)
+            numbers.extend([look] * len(seen))
+        starts.append(starts[-1] + 1 + len(named))
     counts = np.array(rows, dtype=np.float64).reshape(-1, len(Tally._fields))
-    return counts, np.array(numbers, dtype=np.int64)
+    return counts, np.array(numbers, dtype=np.int64), np.array(starts, dtype=np.int64)
 
 
-def _sorted(strata: Strata) -> list[Tally]:
-    """Tallies in the order of their strata: the order of outcomes changes not even a last digit."""
-    return [tally for _, tally in sorted(strata.items())]
+def _weakest(strength: Floats, starts: Ints) -> Ints:
+    """The look with the least strength of each cell; the first of equals."""
+    cell = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    order = np.lexsort((strength, cell))
+    return np.asarray(order[starts[:-1]], dtype=np.int64)
 
 
-def _tallies(cells: Cells) -> dict[tuple[str, str], list[Tally]]:
+def _sorted(strata: Strata) -> list[Counted]:
+    """In the order of their strata: the order of outcomes changes not even a last digit."""
+    return [(stratum.source, tally) for stratum, tally in sorted(strata.items())]
+
+
+def _tallies(cells: Cells) -> dict[tuple[str, str], list[Counted]]:
     return {cell: _sorted(strata) for cell, strata in sorted(cells.items())}
 
 
-def _over_agents(cells: Cells) -> dict[str, list[Tally]]:
+def _over_agents(cells: Cells) -> dict[str, list[Counted]]:
     """The tallies of each constraint with every agent. They stay apart: agents differ in how much
     they solve, and in how often they are shown what."""
-    together = defaultdict[str, list[Tally]](list)
+    together = defaultdict[str, list[Counted]](list)
     for (constraint, _), strata in sorted(cells.items()):
         together[constraint].extend(_sorted(strata))
     return dict(together)
@@ -192,8 +214,8 @@ def _homes(cells: Cells) -> dict[str, str]:
 
 def _tree(
     cells: Mapping[Path, Cell],
-    values: Mapping[Cell, tuple[float, float]],
+    values: Mapping[Cell, tuple[float, float, int]],
     steps: Sequence[float],
 ) -> Tree:
-    pairs = np.array([values[cell] for cell in cells.values()]).reshape(-1, 2)
+    pairs = np.array([values[cell][:2] for cell in cells.values()]).reshape(-1, 2)
     return pool(tuple(cells), pairs[:, 0], pairs[:, 1], steps)
