@@ -353,8 +353,8 @@ class CategoryDecision(Record):
 class RecallEntry(Record):
     """A recalled constraint, the parts of its score (each 0 to 1) and the reason in words.
 
-    ``shown`` is how its own coin fell, ``holdout`` with which probability it was to be left out (0 =
-    no coin).
+    ``shown`` is how its own coin fell, ``holdout`` with which probability it was to be left out:
+    0 = it had none.
     """
 
     constraint: Constraint

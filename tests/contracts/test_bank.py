@@ -502,7 +502,11 @@ def test_what_was_put_back_is_not_retired_again(bank: Bank) -> None:
     reasons = {found.id: "hurts in general: -20 points"}
     assert bank.retire(reasons, actor="evidence") == [found.id]
     change = bank.history(found.id)[-1]
-    assert (change.actor, change.action, change.reason) == ("evidence", "retired", reasons[found.id])
+    assert (change.actor, change.action, change.reason) == (
+        "evidence",
+        "retired",
+        reasons[found.id],
+    )
     assert bank.retire(reasons, actor="evidence") == []
     bank.set_status(found.id, "active", actor="ada")
     assert bank.retire(reasons, actor="evidence") == []

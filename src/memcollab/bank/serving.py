@@ -122,9 +122,9 @@ def observations(
     connection: sa.Connection, recall_ids: Collection[str] | None = None
 ) -> Iterator[Observation]:
     """All that evidence is counted from: every outcome with its recall, or those of some."""
-    statement = sa.select(
-        RECALLS.c.id, RECALLS.c.content.label("recall"), OUTCOMES.c.content
-    ).join(OUTCOMES, RECALLS.c.id == OUTCOMES.c.recall_id)
+    statement = sa.select(RECALLS.c.id, RECALLS.c.content.label("recall"), OUTCOMES.c.content).join(
+        OUTCOMES, RECALLS.c.id == OUTCOMES.c.recall_id
+    )
     for row in select_in(connection, statement, RECALLS.c.id, recall_ids):
         yield evidence.observation(recall_from(row["recall"]), outcome_from(row["content"]))
 

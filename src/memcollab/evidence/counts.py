@@ -10,8 +10,8 @@ Which coin speaks for what:
   Hunter 2005, ch. 5), and an innocent one does not inherit the harm of its neighbour.
 * An entry without a coin of its own is spoken for by the recall's. That is exact where it was the
   only one found; otherwise it shares the uplift of its companions.
-* In a paired experiment both sides were run, so nobody threw a coin: such outcomes are compared with
-  each other only (``Stratum.coin`` is "arm"), as if a balanced coin had fallen.
+* In a paired experiment both sides were run, so nobody threw a coin: such outcomes are compared
+  with each other only (``Stratum.coin`` is "arm"), as if a balanced coin had fallen.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Observation:
     ``agent`` is the model's name, ``family`` its origin; ``category`` is that of the task.
     ``entries`` are what was found (none: recall abstained, and nothing is learned). ``withheld``
     marks a holdout: nothing found was shown; ``holdout`` is the probability with which that was to
-    happen, 0 where no coin was thrown. ``solved is None`` = unjudged. ``paired``: one of two runs of
-    an experiment, with and without what was found. ``source`` names who reported it, where that is
-    not to be trusted alone; "" is trusted.
+    happen, 0 where no coin was thrown. ``solved is None`` = unjudged. ``paired``: one of two runs
+    of an experiment, with and without what was found. ``source`` names who reported it, where that
+    is not to be trusted alone; "" is trusted.
 
     Raises:
         ValueError: a probability is not in [0, 1), something is withheld at probability 0, or a

@@ -113,9 +113,9 @@ def choose(
 
     More relevant ones come first; of equal relevance (``Rules.relevance_step``) the one of higher
     score. Of the new constraints that are relevant enough (as relevant as what would be shown
-    without them), the least tried takes one place: a fair first chance at bounded cost. Where none is to be shown, the one behind nothing of which most
-    can be hoped gets a second chance. Retired constraints are no candidates: the bank leaves them
-    out.
+    without them), the least tried takes one place: a fair first chance at bounded cost. Where none
+    is to be shown, the one behind nothing of which most can be hoped gets a second chance. Retired
+    constraints are no candidates: the bank leaves them out.
 
     Raises:
         ValueError: ``limit`` is below 1.
