@@ -354,8 +354,7 @@ class MemCollab:
         """
         from memcollab.collab.proof import effects
 
-        full = self.bank.constraint(constraint).id
-        return effects(self.bank, self.recipe.evidence or Rules(), full)
+        return effects(self.bank, constraint, self.recipe.evidence)
 
     # ---- keeping
 

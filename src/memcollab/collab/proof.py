@@ -39,10 +39,11 @@ def prove(bank: Bank, rules: Rules) -> EvidenceReport:
     )
 
 
-def effects(bank: Bank, rules: Rules, constraint: str) -> tuple[Effect, ...]:
-    """What the outcomes say of one constraint, by its full id: with all agents, then with each."""
-    found = assess(bank.evidence(), rules)
-    return tuple(_of_constraints(found, [each for each in [constraint] if each in found.overall]))
+def effects(bank: Bank, constraint: str, rules: Rules | None = None) -> tuple[Effect, ...]:
+    """What the outcomes say of one constraint: with all agents, then with each."""
+    wanted = bank.constraint(constraint).id
+    found = assess(bank.evidence(), rules or Rules())
+    return tuple(_of_constraints(found, [wanted] if wanted in found.overall else []))
 
 
 def _of_constraints(found: Assessment, constraints: Iterable[str]) -> Iterator[Effect]:
