@@ -19,6 +19,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from math import ceil
 from typing import Annotated, Any, Literal, Self
 
 import orjson
@@ -478,6 +479,13 @@ class EvidenceReport(Record):
     saving: Saving = Saving()
     summary: str = ""
     following: str = ""
+
+    @property
+    def break_even(self) -> int | None:
+        """After how many outcomes the tokens of learning are saved again; None: never, or not
+        known."""
+        spent, saved = self.spent.tokens, self.saving.tokens
+        return None if not spent or saved is None or saved >= 0 else ceil(spent / -saved)
 
 
 class LearnReport(Record):

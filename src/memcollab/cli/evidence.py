@@ -13,8 +13,6 @@ def evidence(
     """Say whether memory helps, whom, where, how sure that is, and whether it pays."""
     from memcollab import settings
     from memcollab.cli import show
-    from memcollab.collab.proof import break_even
 
     with settings.load(bank=bank, recipe=recipe).collab(create=False) as memory:
-        report = memory.evidence()
-    show.evidence(report, break_even(report.spent, report.saving), as_json=as_json)
+        show.evidence(memory.evidence(), as_json=as_json)

@@ -364,10 +364,10 @@ def constraint(bank: Bank, constraint_id: str, effects: Sequence[Effect], *, as_
         console.print(said, markup=False)
 
 
-def evidence(report: EvidenceReport, break_even: int | None, *, as_json: bool) -> None:
+def evidence(report: EvidenceReport, *, as_json: bool) -> None:
     """Does memory help, whom, where, how sure, and does it pay."""
     if as_json:
-        emit({**_plain(report), "break_even": break_even})
+        emit({**_plain(report), "break_even": report.break_even})
         return
     console.print(report.summary, style="bold", markup=False)
     facts(
@@ -394,7 +394,7 @@ def evidence(report: EvidenceReport, break_even: int | None, *, as_json: bool) -
             ("tokens of a task, shown less withheld", _change(saving.tokens, saving.tokens_error)),
             ("turns of a task, shown less withheld", _change(saving.turns, saving.turns_error)),
             ("of it guidance, tokens", round(saving.guidance_tokens, 1) or None),
-            ("outcomes after which learning is paid", break_even),
+            ("outcomes after which learning is paid", report.break_even),
         ],
     )
     console.print(f"Next: {report.following}", markup=False)

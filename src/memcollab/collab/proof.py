@@ -12,7 +12,7 @@ from typing import Literal
 from memcollab.bank import Bank, Judged
 from memcollab.collab.experience import ACTOR
 from memcollab.evidence import Assessment, Evidence, Rules, Uplift, assess
-from memcollab.records import Effect, EvidenceReport, Saving, Usage
+from memcollab.records import Effect, EvidenceReport, Saving
 
 _REPORT = "memcollab outcome RECALL --solved (or --failed)"
 _HOLDOUT = "set holdout = 0.1 (memcollab.toml, MEMCOLLAB_HOLDOUT, or MemCollab(holdout=0.1))"
@@ -195,10 +195,3 @@ def _difference(places: Iterable[_Sides]) -> tuple[float | None, float | None]:
         for weight, each in zip(weights, compared, strict=True)
     )
     return value / total, math.sqrt(spread) / total
-
-
-def break_even(spent: Usage, saving: Saving) -> int | None:
-    """After how many outcomes the tokens of learning are saved again; None: never, or not known."""
-    if saving.tokens is None or saving.tokens >= 0 or spent.tokens is None:
-        return None
-    return math.ceil(spent.tokens / -saving.tokens)

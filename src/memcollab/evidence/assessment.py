@@ -8,9 +8,9 @@ constraints (× agent, and over all agents). Two trees are pooled:
 
 A constraint belongs to the category in which it has most judged outcomes (ties: by name).
 
-No named source is believed alone. A cell that has any is looked at with all of them and without
-each; what counts is the weakest of these looks: nothing is known where one of them knows nothing,
-else the one with the smallest e-value. So one source may hide an effect, and can claim none.
+No named source is believed alone. Where a cell has trusted outcomes on both sides of a coin, they
+alone count. Where it has not, it is looked at without each named source in turn: what all looks
+agree on (the sign) is believed as far as the weakest of them goes, and nothing is known otherwise.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Uplift(NamedTuple):
 class Assessment:
     """What the outcomes say of a bank: claims by (category, agent), by (constraint, agent) and by
     constraint over all agents; pooled estimates by ``constraint_for`` and ``category_for``, which
-    answer for what was never seen, too. ``judged`` counts outcomes by (constraint, agent), without
-    the named source that reported most."""
+    answer for what was never seen, too. ``judged`` counts the outcomes behind it by (constraint,
+    agent)."""
 
     categories: Mapping[tuple[str, str], Uplift]
     constraints: Mapping[tuple[str, str], Uplift]
@@ -111,7 +111,7 @@ def assess(evidence: Evidence, rules: Rules) -> Assessment:
         overall={constraint: both[constraint] for constraint in over_agents},
         homes=homes,
         families=families,
-        judged={cell: both_values[cell][2] for cell in sorted(by_constraint)},
+        judged={cell: both[cell].shown + both[cell].withheld for cell in sorted(by_constraint)},
         constraint_tree=_tree(
             {
                 (homes[constraint], constraint, families[agent], agent): (constraint, agent)
@@ -133,53 +133,63 @@ def assess(evidence: Evidence, rules: Rules) -> Assessment:
 
 def _uplifts(
     cells: Mapping[Cell, Sequence[Counted]], rules: Rules
-) -> tuple[dict[Cell, Uplift], dict[Cell, tuple[float, float, int]]]:
-    """Uplift of each cell, all at one level; and their values with variances, for pooling, and the
-    judged outcomes that each look has at least."""
-    counts, numbers, starts = _looks(cells.values())
-    found = compare(counts[:, :4], numbers, int(starts[-1]))
+) -> tuple[dict[Cell, Uplift], dict[Cell, tuple[float, float]]]:
+    """Uplift of each cell, all at one level; and their values with variances, for pooling."""
+    counts, numbers = _arrays(_believed(tallies, rules) for tallies in cells.values())
+    found = compare(counts[:, :4], numbers, len(cells))
+    known = np.isfinite(found.value)
     evidence = log_e(found.value, found.variance, rules.effect)
-    place = _weakest(np.where(np.isfinite(found.value), evidence, -np.inf), starts)
-    value, variance = found.value[place], found.variance[place]
-    at = level(evidence[place][np.isfinite(value)], rules.error / 2)
-    reach = half_width(variance, rules.effect, at)
-    unjudged = np.bincount(numbers, counts[:, 4], int(starts[-1]))[place]
+    at = level(evidence[known], rules.error / 2)
+    reach = half_width(found.variance, rules.effect, at)
+    unjudged = np.bincount(numbers, counts[:, 4], len(cells))
     columns = zip(
-        value.tolist(),
-        np.maximum(value - reach, -1).tolist(),
-        np.minimum(value + reach, 1).tolist(),
-        found.shown[place].astype(int).tolist(),
-        found.withheld[place].astype(int).tolist(),
+        found.value.tolist(),
+        np.maximum(found.value - reach, -1).tolist(),
+        np.minimum(found.value + reach, 1).tolist(),
+        found.shown.astype(int).tolist(),
+        found.withheld.astype(int).tolist(),
         unjudged.astype(int).tolist(),
         [1 - at] * len(cells),
         strict=True,
     )
     uplifts = {cell: Uplift(*column) for cell, column in zip(cells, columns, strict=True)}
-    fewest = np.minimum.reduceat(found.shown + found.withheld, starts[:-1]) if cells else place
-    values = zip(value.tolist(), variance.tolist(), fewest.astype(int).tolist(), strict=True)
+    values = zip(found.value.tolist(), found.variance.tolist(), strict=True)
     return uplifts, dict(zip(cells, values, strict=True))
 
 
-def _looks(cells: Iterable[Sequence[Counted]]) -> tuple[Floats, Ints, Ints]:
-    """A row of counts per stratum and look, the number of the look it belongs to, and at which
-    look each cell starts, with their number behind."""
-    rows, numbers, starts = list[Tally](), list[int](), [0]
-    for cell in cells:
-        named = sorted({source for source, _ in cell if source})
-        for look, without in enumerate(("", *named), start=starts[-1]):
-            seen = [tally for source, tally in cell if not without or source != without]
-            rows.extend(seen)
-            numbers.extend([look] * len(seen))
-        starts.append(starts[-1] + 1 + len(named))
+def _believed(counted: Sequence[Counted], rules: Rules) -> list[Tally]:
+    """The tallies of a cell that count, by who reported them."""
+    named = sorted({source for source, _ in counted if source})
+    if not named:
+        return [tally for _, tally in counted]
+    trusted = [tally for source, tally in counted if not source]
+    if _compares(trusted):
+        return trusted
+    looks = [[tally for source, tally in counted if source != without] for without in named]
+    counts, numbers = _arrays(looks)
+    found = compare(counts[:, :4], numbers, len(looks))
+    signs = np.sign(found.value)
+    if not np.all(signs == signs[0]):  # nan is unlike itself
+        return trusted
+    return looks[int(np.argmin(log_e(found.value, found.variance, rules.effect)))]
+
+
+def _compares(tallies: Iterable[Tally]) -> bool:
+    """Whether any stratum has judged outcomes on both sides."""
+    return any(
+        tally.shown_solved + tally.shown_failed and tally.withheld_solved + tally.withheld_failed
+        for tally in tallies
+    )
+
+
+def _arrays(cells: Iterable[Sequence[Tally]]) -> tuple[Floats, Ints]:
+    """A row of counts per stratum, and the number of the cell it belongs to."""
+    rows, numbers = list[Tally](), list[int]()
+    for number, tallies in enumerate(cells):
+        rows.extend(tallies)
+        numbers.extend([number] * len(tallies))
     counts = np.array(rows, dtype=np.float64).reshape(-1, len(Tally._fields))
-    return counts, np.array(numbers, dtype=np.int64), np.array(starts, dtype=np.int64)
-
-
-def _weakest(strength: Floats, starts: Ints) -> Ints:
-    """The look with the least strength of each cell; the first of equals."""
-    cell = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    order = np.lexsort((strength, cell))
-    return np.asarray(order[starts[:-1]], dtype=np.int64)
+    return counts, np.array(numbers, dtype=np.int64)
 
 
 def _sorted(strata: Strata) -> list[Counted]:
@@ -214,8 +224,8 @@ def _homes(cells: Cells) -> dict[str, str]:
 
 def _tree(
     cells: Mapping[Path, Cell],
-    values: Mapping[Cell, tuple[float, float, int]],
+    values: Mapping[Cell, tuple[float, float]],
     steps: Sequence[float],
 ) -> Tree:
-    pairs = np.array([values[cell][:2] for cell in cells.values()]).reshape(-1, 2)
+    pairs = np.array([values[cell] for cell in cells.values()]).reshape(-1, 2)
     return pool(tuple(cells), pairs[:, 0], pairs[:, 1], steps)
