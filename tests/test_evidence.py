@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -79,6 +80,8 @@ def observations(draw: st.DrawFn) -> Observation:
         solved=draw(st.sampled_from([True, False, None])),
         withheld=holdout > 0 and draw(st.booleans()),
         holdout=holdout,
+        paired=draw(st.booleans()),
+        source=draw(st.sampled_from(["", "", "ada", "bob", "eve"])),
     )
 
 
@@ -119,6 +122,36 @@ def test_unjudged_is_never_wrong(seen: list[Observation]) -> None:
         assert everything.categories[cell].value == pytest.approx(uplift.value, nan_ok=True)
     missing = sum(bool(each.entries) and each.solved is None for each in seen)
     assert sum(each.unjudged for each in everything.categories.values()) == missing
+
+
+@given(MANY, MANY)
+@settings(max_examples=60, deadline=None)
+def test_no_named_source_is_believed_alone(
+    seen: list[Observation], said: list[Observation]
+) -> None:
+    """Whatever one named source adds, what trusted outcomes compare stays as it was, and where
+    there are no others nothing becomes known."""
+    trusted = [replace(each, source="") for each in seen]
+    before = assess(Evidence.of(trusted), RULES)
+    after = assess(Evidence.of([*trusted, *(replace(each, source="m") for each in said)]), RULES)
+    for cell, uplift in after.constraints.items():
+        known = before.constraints.get(cell)
+        assert uplift.value == pytest.approx(known.value if known else math.nan, nan_ok=True)
+    for cell, uplift in after.categories.items():
+        known = before.categories.get(cell)
+        assert uplift.value == pytest.approx(known.value if known else math.nan, nan_ok=True)
+
+
+@given(MANY, MANY)
+@settings(max_examples=60, deadline=None)
+def test_an_outcome_can_be_counted_in_place_of_another(
+    one: list[Observation], two: list[Observation]
+) -> None:
+    """What takes the place of other outcomes, added to them, is what they would have been."""
+    before, after = Evidence.of(one), Evidence.of(two)
+    moved = Evidence.from_rows([*before.rows(), *after.instead_of(before)])
+    left = {row[:-1]: row.tally for row in moved.rows() if any(row.tally)}
+    assert left == {row[:-1]: row.tally for row in after.rows()}
 
 
 def test_each_coin_speaks_for_what_it_decided() -> None:

@@ -141,14 +141,13 @@ def _uplifts(
     evidence = log_e(found.value, found.variance, rules.effect)
     at = level(evidence[known], rules.error / 2)
     reach = half_width(found.variance, rules.effect, at)
-    unjudged = np.bincount(numbers, counts[:, 4], len(cells))
     columns = zip(
         found.value.tolist(),
         np.maximum(found.value - reach, -1).tolist(),
         np.minimum(found.value + reach, 1).tolist(),
         found.shown.astype(int).tolist(),
         found.withheld.astype(int).tolist(),
-        unjudged.astype(int).tolist(),
+        (sum(tally.unjudged for _, tally in tallies) for tallies in cells.values()),
         [1 - at] * len(cells),
         strict=True,
     )
@@ -159,7 +158,7 @@ def _uplifts(
 
 def _believed(counted: Sequence[Counted], rules: Rules) -> list[Tally]:
     """The tallies of a cell that count, by who reported them."""
-    named = sorted({source for source, _ in counted if source})
+    named = sorted({source for source, tally in counted if source and tally.judged})
     if not named:
         return [tally for _, tally in counted]
     trusted = [tally for source, tally in counted if not source]
