@@ -304,8 +304,9 @@ def recipes_page() -> str:
             "the stages: [concepts/recipes.md](../concepts/recipes.md).",
             table(["setting", *(code(each.name) for each in found), "meaning"], rows),
             "## Evidence",
-            "What `evidence` holds, wherever it is not None: the thresholds by which outcomes decide "
-            "what is shown. How they are used: [concepts/evidence.md](../concepts/evidence.md).",
+            "What `evidence` holds, wherever it is not None: the thresholds by which outcomes "
+            "decide what is shown. How they are used: "
+            "[concepts/evidence.md](../concepts/evidence.md).",
             table(
                 ["threshold", "value", "meaning"],
                 (
