@@ -305,6 +305,7 @@ def test_verifying_counts_what_it_looked_at(learned: Bank) -> None:
     assert (report.ok, report.light) == (True, 0)
     assert report.checked["trajectories"] == 18
     assert report.checked["drafts"] == 27
+    assert report.checked["evidence"] == 3
 
 
 def test_a_tampered_run_is_not_given_out(learned: Bank) -> None:

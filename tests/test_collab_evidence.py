@@ -90,7 +90,8 @@ def ended(
                 "abstained": None,
             }
         )
-        usage = Usage(turns=2, input_tokens=100 if withheld else 80)
+        cost = 0.004 if withheld else 0.003
+        usage = Usage(turns=2, input_tokens=100 if withheld else 80, cost_usd=cost)
         right = number < round(solved * n)
         yield recall, Outcome(recall_id=recall.id, solved=right, usage=usage)
 
@@ -360,6 +361,7 @@ def test_evidence_says_whom_memory_helps_and_what_it_saves(
     assert by_agent[0].says == overall.says == "helps"
     assert report.saving.tokens == pytest.approx(-20)
     assert report.saving.turns == 0
+    assert report.saving.cost_usd == pytest.approx(-0.001)
     assert report.break_even is None
     paid = report.model_copy(update={"spent": Usage(input_tokens=1010)})
     assert paid.break_even == 51

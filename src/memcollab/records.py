@@ -446,15 +446,18 @@ class Effect(Record):
 
 
 class Saving(Record):
-    """Tokens and turns of a judged outcome, shown less withheld (negative: saved), guidance
-    included, compared within agent, category and probability of the coin; with the standard error
-    of each difference. None where usage was not reported on both sides. ``shown`` and ``withheld``
-    count the outcomes compared by tokens, ``guidance_tokens`` is the mean of those shown."""
+    """Tokens, turns and US dollars of a judged outcome, shown less withheld (negative: saved),
+    guidance included, compared within agent, category and probability of the coin; with the
+    standard error of each difference. None where usage was not reported on both sides. ``shown``
+    and ``withheld`` count the outcomes compared by tokens, ``guidance_tokens`` is the mean of those
+    shown."""
 
     tokens: float | None = None
     tokens_error: float | None = None
     turns: float | None = None
     turns_error: float | None = None
+    cost_usd: float | None = None
+    cost_usd_error: float | None = None
     shown: int = 0
     withheld: int = 0
     guidance_tokens: float = 0.0

@@ -159,10 +159,11 @@ def _change_log(connection: sa.Connection, _report: Verification) -> Iterator[Pr
             yield Problem("constraints", constraint.id, what)
 
 
-def _evidence(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
+def _evidence(connection: sa.Connection, report: Verification) -> Iterator[Problem]:
     """The counts must be those that recalls and outcomes give."""
     stored = {row[:-1]: row.tally for row in evidence.load(connection).rows()}
     derived = {row[:-1]: row.tally for row in Evidence.of(observations(connection)).rows()}
+    report.checked["evidence"] += len(stored)
     for place in sorted(stored.keys() | derived.keys()):
         if stored.get(place) != derived.get(place):
             what = f"is stored as {stored.get(place)!r}, but recalls and outcomes give "

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from memcollab.bank import Bank, Imported, Verification
 from memcollab.errors import UsageError
-from memcollab.records import Constraint, Effect, EvidenceReport, LearnReport, Recall
+from memcollab.records import Constraint, Effect, EvidenceReport, LearnReport, Recall, Saving
 
 if TYPE_CHECKING:
     from memcollab.bench.collect import CollectReport
@@ -393,7 +393,8 @@ def evidence(report: EvidenceReport, *, as_json: bool) -> None:
             ("US dollars of learning", report.spent.cost_usd),
             ("tokens of a task, shown less withheld", _change(saving.tokens, saving.tokens_error)),
             ("turns of a task, shown less withheld", _change(saving.turns, saving.turns_error)),
-            ("of it guidance, tokens", round(saving.guidance_tokens, 1) or None),
+            ("US dollars of a task, shown less withheld", _dollars(saving)),
+            ("tokens of guidance where it was shown", round(saving.guidance_tokens, 1) or None),
             ("outcomes after which learning is paid", report.break_even),
         ],
     )
@@ -408,6 +409,13 @@ def _change(value: float | None, error: float | None) -> str | None:
     if value is None:
         return None
     return f"{value:+,.1f}" + ("" if error is None else f" ± {error:,.1f}")
+
+
+def _dollars(saving: Saving) -> str | None:
+    if saving.cost_usd is None:
+        return None
+    error = "" if saving.cost_usd_error is None else f" ± {saving.cost_usd_error:.5f}"
+    return f"{saving.cost_usd:+.5f}{error}"
 
 
 def _effects(title: str, effects: Sequence[Effect]) -> None:

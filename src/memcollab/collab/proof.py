@@ -135,6 +135,8 @@ def _said(
 
 # ---- does it pay?
 
+_MEASURES = ("tokens", "turns", "cost_usd")
+
 
 @dataclass
 class _Sides:
@@ -146,28 +148,27 @@ class _Sides:
 
 def saved(ended: Iterable[Judged]) -> Saving:
     """What an outcome cost when shown, less what it cost when withheld."""
-    tokens, turns = defaultdict[object, _Sides](_Sides), defaultdict[object, _Sides](_Sides)
+    sides = {measure: defaultdict[object, _Sides](_Sides) for measure in _MEASURES}
     guidance = []
     for each in ended:
         recall, outcome = each.recall, each.outcome
         if not recall.entries or not recall.holdout or outcome.solved is None:
             continue
         place = (recall.agent.model, recall.decision.top.name, recall.paired, recall.holdout)
-        for sides, value in ((tokens, outcome.usage.tokens), (turns, outcome.usage.turns)):
+        for measure, places in sides.items():
+            value = getattr(outcome.usage, measure)
             if value is not None:
-                side = sides[place].withheld if recall.withheld else sides[place].shown
+                side = places[place].withheld if recall.withheld else places[place].shown
                 side.append(value)
         if not recall.withheld:
             guidance.append(recall.guidance_tokens)
-    tokens_saved, tokens_error = _difference(tokens.values())
-    turns_saved, turns_error = _difference(turns.values())
+    found: dict[str, float | None] = {}
+    for measure, places in sides.items():
+        found[measure], found[f"{measure}_error"] = _difference(places.values())
     return Saving(
-        tokens=tokens_saved,
-        tokens_error=tokens_error,
-        turns=turns_saved,
-        turns_error=turns_error,
-        shown=sum(len(sides.shown) for sides in tokens.values()),
-        withheld=sum(len(sides.withheld) for sides in tokens.values()),
+        **found,
+        shown=sum(len(each.shown) for each in sides["tokens"].values()),
+        withheld=sum(len(each.withheld) for each in sides["tokens"].values()),
         guidance_tokens=fmean(guidance) if guidance else 0.0,
     )
 
