@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -187,8 +188,9 @@ def _arrays(cells: Iterable[Sequence[Tally]]) -> tuple[Floats, Ints]:
     for number, tallies in enumerate(cells):
         rows.extend(tallies)
         numbers.extend([number] * len(tallies))
-    counts = np.array(rows, dtype=np.float64).reshape(-1, len(Tally._fields))
-    return counts, np.array(numbers, dtype=np.int64)
+    # Several times as fast as np.array of tuples.
+    counts = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * len(Tally._fields))
+    return counts.reshape(-1, len(Tally._fields)), np.array(numbers, dtype=np.int64)
 
 
 def _sorted(strata: Strata) -> list[Counted]:

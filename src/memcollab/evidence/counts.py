@@ -261,7 +261,8 @@ def _tally(shown: bool, solved: bool | None) -> Tally:
 
 def _count(cells: _Cells, cell: tuple[str, str], stratum: Stratum, tally: Tally) -> None:
     strata = cells.setdefault(cell, {})
-    strata[stratum] = strata.get(stratum, _EMPTY).plus(tally)
+    held = strata.get(stratum)
+    strata[stratum] = tally if held is None else held.plus(tally)
 
 
 def _rate(holdout: float) -> float:
