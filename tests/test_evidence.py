@@ -526,6 +526,22 @@ def test_a_new_constraint_gets_a_fair_first_chance() -> None:
         chosen(found, "a1", 0, fresh=1)
 
 
+def test_a_first_chance_costs_no_relevance() -> None:
+    """What was never tried is not shown for that alone: where enough fits better, tried or not, it
+    stays out; of what fits equally, and of which nothing is known, the nearer is first."""
+    found = judge(outcomes("near", "a1", (4, 4), n=5), outcomes("next", "a1", (4, 4), n=5))
+    assert chosen(found, "a1", 2, near=0.9, next=0.8, far=0.3, farther=0.2) == ["near", "next"]
+    assert set(chosen(found, "a1", 3, near=0.9, next=0.8, far=0.3, farther=0.2)) == {
+        "near",
+        "next",
+        "far",
+    }
+    good = judge(*(outcomes(f"good{n}", "a1", (700, 400), n=1000) for n in range(3)))
+    mixed = chosen(good, "a1", 2, good0=0.9, good1=0.8, fresh=0.8, stray=0.3)
+    assert set(mixed) == {"good0", "fresh"}
+    assert chosen(judge(), "a1", 2, c1=0.52, c2=0.58, c3=0.41) == ["c2", "c1"]
+
+
 def test_nothing_known_is_no_error() -> None:
     """An empty bank assesses, chooses what is new, and abstains without candidates."""
     empty = judge()
