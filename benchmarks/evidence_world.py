@@ -1,6 +1,6 @@
 """Does evidence find out what helps whom? A generated world, with the plain union bank beside it.
 
-    python benchmarks/evidence_world.py [--outcomes 20000] [--seed 1] [--chart FILE] [--json]
+    python benchmarks/evidence_world.py [--outcomes 20000] [--seed 1] [--bank] [--chart FILE]
 
 Four agents of two families, forty constraints in four categories. A third of the constraints helps
 every agent by ten points, a third helps one family by ten points and hurts the other by ten, a
@@ -17,19 +17,26 @@ harmful   one that hurts the asking agent was chosen, whether or not a coin then
 helpful   one that helps the asking agent was shown: what a coin withheld is a miss
 solved    the task was solved
 
+``--bank`` adds a fourth: the same world behind the public door, ``MemCollab`` over a bank on disk
+(``recall`` and ``record_outcome``), which ends with ``Bank.verify``. Its coins fall by the random
+ids of its recalls, so that its figures differ a little from run to run.
+
 ``--chart`` draws the shares over time (SVG, PNG, JSON or HTML by its ending; extra ``bench``).
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memcollab import MemCollab
 from memcollab.evidence import (
     Candidate,
     Entry,
@@ -42,6 +49,8 @@ from memcollab.evidence import (
     expose,
     retirements,
 )
+from memcollab.recipe import DEFAULT, Recipe
+from memcollab.records import Agent, Category, Constraint
 
 EFFECT = 0.1
 LIMIT = 3
@@ -180,6 +189,64 @@ class Union:
         return Exposure(tuple(Entry(each) for each in found), withheld=False, holdout=0.0)
 
 
+class ThroughBank:
+    """The same, but through ``MemCollab``: an imported bank, recall, and how it ended."""
+
+    def __init__(self, world: World, memory: MemCollab) -> None:
+        self._world, self.memory = world, memory
+        topics = [topic.name for topic in memory.taxonomy.topics]
+        self._filed = dict(zip(world.categories, topics, strict=False))
+        lines = [header(memory)]
+        self.ids = {}
+        for category, names in world.categories.items():
+            for name in names:
+                words = {"when": "a task comes", "enforce": f"the way of {name}", "avoid": "others"}
+                made = Constraint(**words, category=Category(name=self._filed[category]))
+                self.ids[name] = made.id
+                line = {"type": "constraint", "id": made.id, **made.model_dump(mode="json")}
+                lines.append(json.dumps(line).encode())
+        self._names = {id: name for name, id in self.ids.items()}
+        memory.import_(io.BytesIO(b"\n".join(lines)))
+        self._last = ""
+
+    @staticmethod
+    def recipe(rules: Rules, limit: int = LIMIT) -> Recipe:
+        """Every constraint of a category is as relevant as every other."""
+        rules = rules.model_copy(update={"relevance_step": 1.0})
+        return DEFAULT.model_copy(
+            update={
+                "screen": False,
+                "categories": "hard",
+                "min_score": 0.0,
+                "max_overlap": 1.0,
+                "limit": limit,
+                "evidence": rules,
+            }
+        )
+
+    def recall(self, _recall: str, agent: str, category: str) -> Exposure:
+        asked = Agent(model=agent, family=self._world.families[agent])
+        found = self.memory.recall("A task comes.", agent=asked, category=self._filed[category])
+        self._last = found.id
+        entries = tuple(
+            Entry(self._names[entry.constraint.id], entry.shown, entry.holdout)
+            for entry in found.entries
+        )
+        exposure = Exposure(entries, found.withheld, found.holdout)
+        assert exposure.shown == tuple(self._names[id] for id in found.shown)
+        return exposure
+
+    def listen(self, seen: Observation) -> None:
+        self.memory.record_outcome(self._last, seen.solved)
+
+
+def header(memory: MemCollab) -> bytes:
+    """The first line of any export."""
+    stream = io.BytesIO()
+    memory.bank.export(stream)
+    return stream.getvalue().splitlines()[0]
+
+
 def simulate(world: World, outcomes: int, rules: Rules, seed: int) -> dict[str, list[Event]]:
     """The events of both banks, and of one that shows nothing, for the same tasks and luck."""
     evidence, union = WithEvidence(world, rules), Union(world, seed)
@@ -193,6 +260,22 @@ def simulate(world: World, outcomes: int, rules: Rules, seed: int) -> dict[str, 
         name: list(live(world, outcomes, recall, listen, seed))
         for name, (recall, listen) in banks.items()
     }
+
+
+def simulate_bank(world: World, outcomes: int, rules: Rules, seed: int) -> list[Event]:
+    """The events of a bank on disk, behind the public door.
+
+    Raises:
+        AssertionError: the bank's counts are not what its recalls and outcomes give.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        MemCollab(Path(folder, "bank.db"), recipe=ThroughBank.recipe(rules)) as memory,
+    ):
+        through = ThroughBank(world, memory)
+        events = list(live(world, outcomes, through.recall, through.listen, seed))
+        assert memory.bank.verify().ok
+    return events
 
 
 def shares(events: Sequence[Event]) -> dict[str, float]:
@@ -220,7 +303,9 @@ def draw(events: dict[str, list[Event]], path: Path, window: int = 500) -> None:
         "helpful": "recalls that show one that helps it, %",
         "solved": "tasks solved, %",
     }
-    colours = alt.Scale(domain=list(events), range=["#0072B2", "#D55E00", "#767676"])
+    colours = alt.Scale(
+        domain=list(events), range=["#0072B2", "#D55E00", "#767676", "#009E73"][: len(events)]
+    )
     panels = [
         alt.Chart(alt.Data(values=[row for row in rows if row["measure"] == measure]))
         .mark_line()
@@ -242,8 +327,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--chart", type=Path)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--bank", action="store_true", help="through MemCollab, too")
     given = parser.parse_args()
-    events = simulate(make_world(given.seed), given.outcomes, Rules(), given.seed)
+    world, rules = make_world(given.seed), Rules(holdout=0.1)
+    events = simulate(world, given.outcomes, rules, given.seed)
+    if given.bank:
+        events["MemCollab"] = simulate_bank(world, given.outcomes, rules, given.seed)
     report = {bank: shares(every[-given.last :]) for bank, every in events.items()}
     if given.chart:
         draw(events, given.chart)

@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 import memcollab
 from memcollab import errors, recipe, records, screen, sources
 from memcollab.cli import app
+from memcollab.evidence import Rules
 from memcollab.recall import WEIGHTS
 from memcollab.settings import PROJECT_FILE, Settings
 from memcollab.sources import expressions, mapping
@@ -302,6 +303,17 @@ def recipes_page() -> str:
             "Every named setting of the method, and its value in each recipe. What they mean for "
             "the stages: [concepts/recipes.md](../concepts/recipes.md).",
             table(["setting", *(code(each.name) for each in found), "meaning"], rows),
+            "## Evidence",
+            "What `evidence` holds, wherever it is not None: the thresholds by which outcomes "
+            "decide what is shown. How they are used: "
+            "[concepts/evidence.md](../concepts/evidence.md).",
+            table(
+                ["threshold", "value", "meaning"],
+                (
+                    (code(name), default_of(field), field.description or "")
+                    for name, field in Rules.model_fields.items()
+                ),
+            ),
             "## Weights of a score",
             "Of the parts of a score in the `fused` retrieval, each from 0 to 1.",
             table(["part", "weight"], ((code(n), f"{w:.2f}") for n, w in WEIGHTS.items())),

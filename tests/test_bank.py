@@ -103,7 +103,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "bank.db"
     with Bank.open(path) as bank:
         learn(bank, range(9))
-        bank.save_recall(recall_of(1))
+        bank.save_recall(recall_of(1, bank.constraints()[:2]))
         bank.save_outcome(Outcome(recall_id=recall_of(1).id, solved=True))
     return path
 
@@ -280,6 +280,10 @@ TAMPERING = [
     ("DELETE FROM recalls", "outcomes"),
     ("UPDATE recalls SET content = '{}'", "recalls"),
     ("UPDATE outcomes SET content = replace(content, 'recall-', 'recoil-')", "outcomes"),
+    ("UPDATE evidence SET shown_solved = shown_solved + 1", "evidence"),
+    ("UPDATE evidence SET withheld_failed = 500", "evidence"),
+    ("DELETE FROM evidence", "evidence"),
+    ("UPDATE outcomes SET content = replace(content, 'true', 'false')", "evidence"),
 ]
 
 
@@ -301,6 +305,7 @@ def test_verifying_counts_what_it_looked_at(learned: Bank) -> None:
     assert (report.ok, report.light) == (True, 0)
     assert report.checked["trajectories"] == 18
     assert report.checked["drafts"] == 27
+    assert report.checked["evidence"] == 3
 
 
 def test_a_tampered_run_is_not_given_out(learned: Bank) -> None:
@@ -351,18 +356,48 @@ def test_an_older_bank_is_brought_forward_and_kept(
         lambda connection: connection.exec_driver_sql("CREATE TABLE one (x)"),
         lambda connection: connection.exec_driver_sql("ALTER TABLE one ADD COLUMN y"),
     ]
-    monkeypatch.setattr(migrations, "STEPS", tuple(steps))
+    present = migrations.STEPS
+    monkeypatch.setattr(migrations, "STEPS", (*present, *steps))
     with pytest.raises(BankVersionError, match="open for reading only"):
         Bank.open(learned.path, read_only=True)
     for _ in range(2):
         with Bank.open(learned.path) as bank:
             assert exported(bank) == before
     with closing(sqlite3.connect(learned.path)) as other:
-        assert other.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() == ("3",)
-    monkeypatch.setattr(migrations, "STEPS", ())
-    with Bank.open(f"{learned.path}.schema1.backup") as backup:
+        (version,) = other.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
+    assert int(version) == len(present) + 3
+    monkeypatch.setattr(migrations, "STEPS", present)
+    with Bank.open(f"{learned.path}.schema{len(present) + 1}.backup") as backup:
         assert exported(backup) == before
         assert backup.verify().ok
+
+
+def test_a_bank_of_the_first_schema_becomes_one_of_this(path: Path) -> None:
+    """What schema 1 wrote is read, its outcomes are counted as the evidence they are, and its
+    tables are those of a new bank."""
+    with closing(sqlite3.connect(path)) as first:
+        first.executescript((HERE / "contracts" / "schema_1.sql").read_text("utf-8"))
+    with Bank.open(path) as bank:
+        assert bank.verify().ok
+        assert bank.stats().outcomes == {"unjudged": 1, "not solved": 1, "solved": 2}
+        found = bank.evidence()
+        (tally,) = found.categories["mathematics", "smollm2-135m"].values()
+        assert (tally.shown_solved, tally.shown_failed, tally.unjudged) == (1, 1, 1)
+        assert len(found.constraints) == 2
+        assert not found.compares
+        assert bank.versions().outcomes > 0
+        bank.save_outcome(Outcome(recall_id=recall_of(9).id, solved=True))
+        assert bank.verify().ok
+    with Bank.open(path.with_name("new.db")):
+        pass
+    assert shape(path) == shape(path.with_name("new.db"))
+
+
+def shape(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Tables with their columns, as the database describes them."""
+    with closing(sqlite3.connect(path)) as bank:
+        names = bank.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {name: bank.execute(f"PRAGMA table_info({name})").fetchall() for (name,) in names}
 
 
 def test_a_step_that_fails_changes_nothing(learned: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,10 +408,11 @@ def test_a_step_that_fails_changes_nothing(learned: Bank, monkeypatch: pytest.Mo
         connection.exec_driver_sql("CREATE TABLE one (x)")
         connection.exec_driver_sql("DROP TABLE absent")
 
-    monkeypatch.setattr(migrations, "STEPS", (fail,))
+    present = migrations.STEPS
+    monkeypatch.setattr(migrations, "STEPS", (*present, fail))
     with pytest.raises(BankError, match="no such table: absent"):
         Bank.open(learned.path)
-    monkeypatch.setattr(migrations, "STEPS", ())
+    monkeypatch.setattr(migrations, "STEPS", present)
     with Bank.open(learned.path) as bank:
         assert bank.verify().ok
     with closing(sqlite3.connect(learned.path)) as other:

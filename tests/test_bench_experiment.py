@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from memcollab import MemCollab
-from memcollab.bench import confine, plan, run
+from memcollab.bank import sqlite
+from memcollab.bench import confine, paired, plan, run
 from memcollab.bench.arms import ARMS, Memory, memories
 from memcollab.bench.attempts import Attempt
 from memcollab.bench.experiment import Experiment, load_experiment
 from memcollab.bench.plan import Place
 from memcollab.bench.scripted import Messages, ScriptedServer
 from memcollab.bench.suites import Suite
+from memcollab.cli import main
 from memcollab.errors import ModelUnavailable, SandboxError, UsageError
 from memcollab.models import Prompt, ScriptedModel
 from memcollab.recipe import recipe as named
@@ -159,6 +162,63 @@ def test_an_experiment_from_build_to_attempts(tmp_path: Path, sandbox: str) -> N
     left = plan.cells(planned, plan.known(place.logs))
     assert sum(cell.to_run for cell in left) == 0
     assert sum(cell.known for cell in left) == len(planned)
+
+
+def test_an_experiment_is_evidence(
+    tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attempts with an arm's memory and without become pairs that are compared with each other, no
+    coin is claimed, and storing them again changes nothing; the experiment's own banks stay as they
+    are, and a bank that does not hold what was shown is refused."""
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        agents = {"adept": one.url, "novice": two.url}
+        path = described(tmp_path, agents, ["none", "default"])
+        experiment = load_experiment(path)
+        suites, place = experiment.choose(None), Place(tmp_path / "out")
+        runner = run.Runner(sandbox)
+        run.build(experiment, suites, place, runner)
+        run.learn(experiment, place, writer=ScriptedModel(writer))
+        planned = plan.plan(experiment, suites, place)
+        run.run(experiment, planned, place, runner)
+    own, copy = place.bank(_BOTH), tmp_path / "team.db"
+    sqlite.back_up(own, copy)
+
+    def command(*options: str) -> int:
+        arguments = ["memcollab", "bench", "evidence", str(path), "--dir", str(place.root)]
+        monkeypatch.setattr(sys, "argv", [*arguments, "--json", *options])
+        try:
+            main()
+        except SystemExit as left:
+            return int(left.code or 0)
+        return 0
+
+    for _ in range(2):
+        assert command("--arm", "default", "--bank", str(copy)) == 0
+    assert command("--arm", "default", "--bank", str(own)) == 2
+    assert command("--arm", "none", "--bank", str(copy)) == 2
+    with (
+        MemCollab(tmp_path / "empty.db") as empty,
+        pytest.raises(UsageError, match="does not hold"),
+    ):
+        paired.record(empty.bank, "default", planned, plan.known(place.logs))
+    with MemCollab(copy) as memory:
+        assert memory.bank.verify().ok
+        report = memory.evidence()
+        ended = list(memory.bank.outcomes())
+        again = paired.record(memory.bank, "default", planned, plan.known(place.logs))
+    assert (again.new, again.known, again.alone, again.unguided) == (0, 4, 0, 0)
+    assert (report.judged, report.compared) == (8, 8)
+    by_agent = {each.agent: each for each in report.categories}
+    assert (by_agent["novice"].uplift, by_agent["adept"].uplift) == (1.0, 0.0)
+    assert {each.shown for each in report.categories} == {2}
+    assert all(each.recall.paired and each.recall.holdout == 0.5 for each in ended)
+    assert {each.recall.withheld: bool(each.recall.guidance) for each in ended} == {
+        True: False,
+        False: True,
+    }
+    assert report.saving.tokens is not None
+    assert report.saving.tokens > 0
+    assert report.saving.guidance_tokens > 20
 
 
 def test_a_bank_that_learned_a_test_task_is_refused(tmp_path: Path, sandbox: str) -> None:

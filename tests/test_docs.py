@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from memcollab.evidence import Rules
 from memcollab.recipe import DEFAULT
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -115,6 +116,9 @@ def test_the_map_reaches_every_page() -> None:
         ("distilling", f"{DEFAULT.run_budget:,} tokens each"),
         ("distilling", f"at most {WORDS[DEFAULT.max_entries]} drafts"),
         ("contrasts", f"At most {WORDS[DEFAULT.max_contrasts_per_task]} pairs per task"),
+        ("recall", f"they choose among the {Rules().candidates} best"),
+        ("evidence", f"until it had {Rules().first_chance} outcomes"),
+        ("evidence", f"is halved every {Rules().holdout_halved} outcomes"),
     ],
 )
 def test_numbers_in_the_concepts_are_those_of_the_code(name: str, said: str) -> None:

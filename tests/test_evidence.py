@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -35,7 +36,7 @@ from memcollab.evidence.pooling import pool
 from memcollab.evidence.sequence import compare, half_width, level, log_e
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-RULES = Rules()
+RULES = Rules(holdout=0.1)
 FAMILIES = {"a1": "a", "a2": "a", "b1": "b"}
 
 
@@ -79,6 +80,8 @@ def observations(draw: st.DrawFn) -> Observation:
         solved=draw(st.sampled_from([True, False, None])),
         withheld=holdout > 0 and draw(st.booleans()),
         holdout=holdout,
+        paired=draw(st.booleans()),
+        source=draw(st.sampled_from(["", "", "ada", "bob", "eve"])),
     )
 
 
@@ -119,6 +122,36 @@ def test_unjudged_is_never_wrong(seen: list[Observation]) -> None:
         assert everything.categories[cell].value == pytest.approx(uplift.value, nan_ok=True)
     missing = sum(bool(each.entries) and each.solved is None for each in seen)
     assert sum(each.unjudged for each in everything.categories.values()) == missing
+
+
+@given(MANY, MANY)
+@settings(max_examples=60, deadline=None)
+def test_no_named_source_is_believed_alone(
+    seen: list[Observation], said: list[Observation]
+) -> None:
+    """Whatever one named source adds, what trusted outcomes compare stays as it was, and where
+    there are no others nothing becomes known."""
+    trusted = [replace(each, source="") for each in seen]
+    before = assess(Evidence.of(trusted), RULES)
+    after = assess(Evidence.of([*trusted, *(replace(each, source="m") for each in said)]), RULES)
+    for cell, uplift in after.constraints.items():
+        known = before.constraints.get(cell)
+        assert uplift.value == pytest.approx(known.value if known else math.nan, nan_ok=True)
+    for cell, uplift in after.categories.items():
+        known = before.categories.get(cell)
+        assert uplift.value == pytest.approx(known.value if known else math.nan, nan_ok=True)
+
+
+@given(MANY, MANY)
+@settings(max_examples=60, deadline=None)
+def test_an_outcome_can_be_counted_in_place_of_another(
+    one: list[Observation], two: list[Observation]
+) -> None:
+    """What takes the place of other outcomes, added to them, is what they would have been."""
+    before, after = Evidence.of(one), Evidence.of(two)
+    moved = Evidence.from_rows([*before.rows(), *after.instead_of(before)])
+    left = {row[:-1]: row.tally for row in moved.rows() if any(row.tally)}
+    assert left == {row[:-1]: row.tally for row in after.rows()}
 
 
 def test_each_coin_speaks_for_what_it_decided() -> None:
@@ -491,6 +524,22 @@ def test_a_new_constraint_gets_a_fair_first_chance() -> None:
     assert standing("fresh", "a1", "a", "loops", known, RULES).why == "ranked"
     with pytest.raises(ValueError, match="limit must be 1 or above, not 0"):
         chosen(found, "a1", 0, fresh=1)
+
+
+def test_a_first_chance_costs_no_relevance() -> None:
+    """What was never tried is not shown for that alone: where enough fits better, tried or not, it
+    stays out; of what fits equally, and of which nothing is known, the nearer is first."""
+    found = judge(outcomes("near", "a1", (4, 4), n=5), outcomes("next", "a1", (4, 4), n=5))
+    assert chosen(found, "a1", 2, near=0.9, next=0.8, far=0.3, farther=0.2) == ["near", "next"]
+    assert set(chosen(found, "a1", 3, near=0.9, next=0.8, far=0.3, farther=0.2)) == {
+        "near",
+        "next",
+        "far",
+    }
+    good = judge(*(outcomes(f"good{n}", "a1", (700, 400), n=1000) for n in range(3)))
+    mixed = chosen(good, "a1", 2, good0=0.9, good1=0.8, fresh=0.8, stray=0.3)
+    assert set(mixed) == {"good0", "fresh"}
+    assert chosen(judge(), "a1", 2, c1=0.52, c2=0.58, c3=0.41) == ["c2", "c1"]
 
 
 def test_nothing_known_is_no_error() -> None:

@@ -28,6 +28,24 @@ def test_argument_beats_environment_beats_file_beats_default(
     assert settings.load().agent == "owl"
 
 
+def test_a_holdout_reaches_what_recalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the project file or the environment into the rules of the recipe; none by default; one
+    that cannot be is refused with its value."""
+    rules = settings.load().collab().recipe.evidence
+    assert rules is not None
+    assert rules.holdout == 0
+    (tmp_path / "memcollab.toml").write_text("holdout = 0.2\nholdout_start = 0.4\n")
+    rules = settings.load().collab().recipe.evidence
+    assert rules is not None
+    assert (rules.holdout, rules.holdout_start) == (0.2, 0.4)
+    monkeypatch.setenv("MEMCOLLAB_HOLDOUT", "0.45")
+    with pytest.raises(UsageError, match=r"holdout 0\.45 with holdout_start 0\.4 cannot be"):
+        settings.load().collab()
+    monkeypatch.setenv("MEMCOLLAB_HOLDOUT", "1.5")
+    with pytest.raises(UsageError, match=r"holdout: .*'1\.5'"):
+        settings.load()
+
+
 def test_an_unknown_setting_names_the_valid_ones(tmp_path: Path) -> None:
     """A misspelt name in the project file is an error that lists what there is."""
     (tmp_path / "memcollab.toml").write_text('wirter = "openai:gpt-5-mini"\n')

@@ -22,6 +22,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from memcollab.errors import UsageError
+from memcollab.evidence import Rules
 
 
 class Recipe(BaseModel):
@@ -82,6 +83,12 @@ class Recipe(BaseModel):
         description="ask an agent that thinks aloud to say first which lessons apply: costs a turn "
         "or so; a model too small to go on from there only repeats itself",
     )
+    # evidence
+    evidence: Rules | None = Field(
+        default=Rules(),
+        description="thresholds by which outcomes decide what is shown; None = outcomes decide "
+        "nothing",
+    )
 
 
 DEFAULT = Recipe(name="default")
@@ -96,6 +103,7 @@ PAPER_V1 = Recipe(
     categories="hard",
     limit=9,
     guidance_tokens=1200,
+    evidence=None,
 )
 PAPER_V2 = PAPER_V1.model_copy(update={"name": "paper-v2", "pairing": "paper-v2"})
 SINGLE = DEFAULT.model_copy(update={"name": "single", "pairing": "single"})

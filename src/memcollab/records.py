@@ -19,10 +19,11 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from math import ceil
+from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 RECORD_FORMAT = 1
 # What a 64-bit column of a database holds.
@@ -351,19 +352,28 @@ class CategoryDecision(Record):
 
 
 class RecallEntry(Record):
-    """A recalled constraint, the parts of its score (each 0 to 1) and the reason in words."""
+    """A recalled constraint, the parts of its score (each 0 to 1) and the reason in words.
+
+    ``shown`` is how its own coin fell, ``holdout`` with which probability it was to be left out:
+    0 = it had none.
+    """
 
     constraint: Constraint
     score: float
     parts: Mapping[str, float]
     reason: str
+    shown: bool = True
+    holdout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Recall(Record):
     """The answer to "what should this agent know before this task?".
 
-    Either ``entries`` are given, or ``abstained`` says why there are none. ``withheld`` marks a
-    holdout: entries were found but not shown. ``timings`` are milliseconds by stage.
+    Either ``entries`` were found, or ``abstained`` says why there are none. ``withheld`` marks a
+    holdout: they were found and, by a coin of probability ``holdout`` (0 = none was thrown), not
+    shown. ``left`` says of constraints that evidence left out why, by id. ``paired`` marks one of
+    two runs of an experiment, with and without what was found. ``timings`` are milliseconds by
+    stage.
     """
 
     id: str
@@ -373,20 +383,112 @@ class Recall(Record):
     entries: tuple[RecallEntry, ...] = ()
     abstained: str | None = None
     withheld: bool = False
+    holdout: float = Field(default=0.0, ge=0, lt=1)
+    paired: bool = False
+    left: Mapping[str, str] = Field(default_factory=dict)
     guidance: str = ""
     guidance_tokens: int = 0
     recipe: str = "default"
     bank_sequence: int = 0
     timings: Mapping[str, float] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _coins_can_have_fallen_so(self) -> Self:
+        if self.withheld and not self.holdout:
+            raise ValueError("what was withheld needs the probability of its coin as holdout")
+        if any(not entry.shown and not entry.holdout for entry in self.entries):
+            raise ValueError("an entry that was not shown needs the probability of its coin")
+        if len({entry.constraint.id for entry in self.entries}) < len(self.entries):
+            raise ValueError("each constraint is found once in a recall")
+        return self
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Ids of the constraints that the agent was shown, in order."""
+        if self.withheld:
+            return ()
+        return tuple(entry.constraint.id for entry in self.entries if entry.shown)
+
 
 class Outcome(Record):
-    """How the task of a recall ended; ``solved is None`` = unjudged (a crash, a time-out)."""
+    """How the task of a recall ended; ``solved is None`` = unjudged (a crash, a time-out).
+
+    ``source`` names who reported it where that is not to be trusted alone (a client of a server);
+    "" is trusted.
+    """
 
     recall_id: str
     solved: bool | None
     usage: Usage = Usage()
     detail: str | None = None
+    source: str = Field(default="", max_length=256)
+
+
+class Effect(Record):
+    """What outcomes say of one category or constraint, with one agent (None: with all).
+
+    ``uplift`` is the share solved shown less withheld (−1 to 1), ``low`` to ``high`` its interval
+    at ``confidence``, valid however often one looks; None without judged outcomes on both sides.
+    ``says`` names the claim, ``words`` say it with the numbers.
+    """
+
+    subject: str
+    agent: str | None
+    says: Literal["helps", "hurts", "not known"]
+    uplift: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    shown: int
+    withheld: int
+    unjudged: int
+    words: str
+
+
+class Saving(Record):
+    """Tokens, turns and US dollars of a judged outcome, shown less withheld (negative: saved),
+    guidance included, compared within agent, category and probability of the coin; with the
+    standard error of each difference. None where usage was not reported on both sides. ``shown``
+    and ``withheld`` count the outcomes compared by tokens, ``guidance_tokens`` is the mean of those
+    shown."""
+
+    tokens: float | None = None
+    tokens_error: float | None = None
+    turns: float | None = None
+    turns_error: float | None = None
+    cost_usd: float | None = None
+    cost_usd_error: float | None = None
+    shown: int = 0
+    withheld: int = 0
+    guidance_tokens: float = 0.0
+
+
+class EvidenceReport(Record):
+    """Does memory help, whom, where, and how sure is that.
+
+    ``judged`` outcomes of recalls that found something, ``unjudged`` apart; ``compared`` of the
+    judged had a coin thrown, and they alone are evidence. ``constraints`` are given with each agent
+    and with all. ``retired`` says why evidence retired a constraint, by id. ``spent`` is what
+    learning cost. ``summary`` answers in words, ``following`` is what to do next.
+    """
+
+    judged: int
+    unjudged: int
+    compared: int
+    categories: tuple[Effect, ...] = ()
+    constraints: tuple[Effect, ...] = ()
+    retired: Mapping[str, str] = Field(default_factory=dict)
+    spent: Usage = Usage()
+    saving: Saving = Saving()
+    summary: str = ""
+    following: str = ""
+
+    @property
+    def break_even(self) -> int | None:
+        """After how many outcomes the tokens of learning are saved again; None: never, or not
+        known."""
+        spent, saved = self.spent.tokens, self.saving.tokens
+        return None if not spent or saved is None or saved >= 0 else ceil(spent / -saved)
 
 
 class LearnReport(Record):

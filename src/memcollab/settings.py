@@ -41,6 +41,12 @@ class Settings(BaseSettings):
     parallel: int = Field(default=4, ge=1, description="requests to the writer at once")
     agent: str = Field(default="any", description="model that recalls")
     harness: str | None = Field(default=None, description="harness that recalls")
+    holdout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of recalls withheld at random, as evidence"
+    )
+    holdout_start: float | None = Field(
+        default=None, ge=0, lt=1, description="that share at first; else the recipe's"
+    )
     taxonomy: Path | None = Field(default=None, description="TOML file in place of the built-in")
     embedder: str | None = Field(default=None, description="embedding model at embedder_url")
     embedder_url: str | None = Field(default=None, description="OpenAI-compatible server of it")
@@ -81,6 +87,8 @@ class Settings(BaseSettings):
             recipe=self.recipe,
             taxonomy=self.taxonomy,
             embedder=embedder,
+            holdout=self.holdout,
+            holdout_start=self.holdout_start,
             create=create,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,9 +20,19 @@ from tests.contracts.bank_world import (
     screened,
 )
 
-from memcollab.bank import Bank, Merge, Pending, Screened
+from memcollab.bank import Added, Bank, Merge, Pending, Screened
 from memcollab.errors import BankError, NotFound, UsageError
-from memcollab.records import Category, Constraint, Contrast, Outcome, Support, Task, Usage
+from memcollab.evidence import Tally
+from memcollab.records import (
+    Category,
+    Constraint,
+    Contrast,
+    Outcome,
+    Recall,
+    Support,
+    Task,
+    Usage,
+)
 
 
 @pytest.fixture(params=["path", "url", "memory"])
@@ -396,6 +407,111 @@ def test_an_outcome_without_a_recall_is_refused(bank: Bank) -> None:
     """The error names the recall that is missing."""
     with pytest.raises(NotFound, match="recall-x"):
         bank.save_outcome(Outcome(recall_id="recall-x", solved=True))
+
+
+# ---- evidence
+
+
+def held_out(number: int, shown: Sequence[Constraint], *, withheld: bool = False) -> Recall:
+    """A recall whose coin of one half fell that way."""
+    return Recall.model_validate(
+        {**dict(recall_of(number, shown)), "withheld": withheld, "holdout": 0.5}
+    )
+
+
+def end(bank: Bank, recall: Recall, solved: bool | None, source: str = "") -> int:
+    bank.save_recall(recall)
+    return bank.save_outcome(Outcome(recall_id=recall.id, solved=solved, source=source))
+
+
+def test_outcomes_are_counted_as_they_come(bank: Bank) -> None:
+    """Shown and withheld, solved and failed, per category and per constraint; the number of
+    outcomes is what readers refresh by."""
+    learn(bank, [1])
+    found = bank.constraints()
+    assert bank.versions().outcomes == 0
+    assert end(bank, held_out(1, found), True) == 1
+    assert end(bank, held_out(2, found, withheld=True), False) == 2
+    assert end(bank, recall_of(3), True) == 3
+    cell, agent = found[0].id, "smollm2-135m"
+    for cells, subject in (
+        (bank.evidence().categories, "mathematics"),
+        (bank.evidence().constraints, cell),
+    ):
+        ((stratum, tally),) = cells[subject, agent].items()
+        assert (stratum.coin, stratum.holdout) == ("recall", 0.5)
+        assert tally == Tally(shown_solved=1, withheld_failed=1)
+    assert bank.versions() == (bank.sequence(), 3)
+    assert bank.verify().ok
+
+
+def test_a_verdict_takes_the_place_of_unjudged(bank: Bank) -> None:
+    """What was counted as unjudged moves, also when somebody else brings the verdict."""
+    learn(bank, [1])
+    recall = held_out(1, bank.constraints())
+    end(bank, recall, None, source="a client")
+    assert bank.save_outcome(Outcome(recall_id=recall.id, solved=True)) == 2
+    assert bank.save_outcome(Outcome(recall_id=recall.id, solved=True)) == 0
+    tallies = [
+        tally
+        for cells in (bank.evidence().categories, bank.evidence().constraints)
+        for strata in cells.values()
+        for tally in strata.values()
+    ]
+    assert tallies == [Tally(shown_solved=1)] * 2
+    assert bank.verify().ok
+
+
+def test_evidence_is_derived_again_by_reindex_and_travels_with_outcomes(
+    bank: Bank, tmp_path: Path
+) -> None:
+    """It is in an export only through recalls and outcomes, and another bank counts the same."""
+    learn(bank, [1])
+    for number, solved in enumerate((True, False, None, True)):
+        end(bank, held_out(number, bank.constraints(), withheld=number > 1), solved)
+    counted, content = bank.evidence(), exported(bank)
+    assert b'"evidence"' not in content
+    bank.reindex()
+    assert bank.evidence() == counted
+    with Bank.open(tmp_path / "other.db") as other:
+        for _ in range(2):
+            other.import_(io.BytesIO(content))
+            assert other.evidence() == counted
+        assert other.verify().ok
+
+
+def test_runs_of_an_experiment_are_added_once(bank: Bank) -> None:
+    """Recalls with outcomes that are here already are known, and count once."""
+    learn(bank, [1])
+    ended = [
+        (held_out(number, bank.constraints()), Outcome(recall_id=recall_of(number).id, solved=True))
+        for number in range(3)
+    ]
+    assert bank.add_outcomes(ended) == Added(3, 0)
+    counted = bank.evidence()
+    assert bank.add_outcomes(ended) == Added(0, 3)
+    assert bank.evidence() == counted
+    assert bank.verify().ok
+
+
+def test_what_was_put_back_is_not_retired_again(bank: Bank) -> None:
+    """Evidence retires a constraint once, with the reason in the log; who makes it active again
+    has the last word."""
+    learn(bank, [1])
+    (found,) = bank.constraints()
+    reasons = {found.id: "hurts in general: -20 points"}
+    assert bank.retire(reasons, actor="evidence") == [found.id]
+    change = bank.history(found.id)[-1]
+    assert (change.actor, change.action, change.reason) == (
+        "evidence",
+        "retired",
+        reasons[found.id],
+    )
+    assert bank.retire(reasons, actor="evidence") == []
+    bank.set_status(found.id, "active", actor="ada")
+    assert bank.retire(reasons, actor="evidence") == []
+    assert bank.constraint(found.id).status == "active"
+    assert bank.verify().ok
 
 
 # ---- caches

@@ -21,7 +21,7 @@ from __future__ import annotations
 from memcollab.bank.bank import Bank
 from memcollab.bank.importing import Imported, RefusedLine
 from memcollab.bank.learning import Merge, Merged, Pending, Screened
-from memcollab.bank.memory import Change, IndexRow, IndexRows
+from memcollab.bank.memory import Change, IndexRow, IndexRows, Versions
 from memcollab.bank.provenance import Provenance, Source
 from memcollab.bank.rows import StoredAnswer
 from memcollab.bank.runs import Added
@@ -48,4 +48,5 @@ __all__ = [
     "Stats",
     "StoredAnswer",
     "Verification",
+    "Versions",
 ]

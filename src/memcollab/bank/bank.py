@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from memcollab.bank import (
+    evidence,
     export,
     importing,
     learning,
@@ -26,7 +27,7 @@ from memcollab.bank import (
 from memcollab.bank.importing import Admit, Imported, Importer
 from memcollab.bank.learning import Merged, Pending, Plan, Screened
 from memcollab.bank.lookup import batches, resolve
-from memcollab.bank.memory import Change, Filter, IndexRows
+from memcollab.bank.memory import Change, Filter, IndexRows, Versions
 from memcollab.bank.provenance import Provenance, provenance
 from memcollab.bank.rows import StoredAnswer, task_row
 from memcollab.bank.runs import Added
@@ -35,6 +36,7 @@ from memcollab.bank.serving import Judged, Vectors
 from memcollab.bank.stats import Stats, stats
 from memcollab.bank.verify import Verification, verify
 from memcollab.errors import BankError, UsageError
+from memcollab.evidence import Evidence
 from memcollab.records import (
     Category,
     Constraint,
@@ -342,9 +344,10 @@ class Bank:
         with self._reading() as connection:
             return serving.recall(connection, id)
 
-    def save_outcome(self, outcome: Outcome) -> bool:
-        """Store how the task of a recall ended; False if exactly that is stored already. A verdict
-        may follow an unjudged outcome, nothing may follow a verdict.
+    def save_outcome(self, outcome: Outcome) -> int:
+        """Store how the task of a recall ended and count it as evidence; how many outcomes were
+        recorded so far, 0 if exactly that is stored already. A verdict may follow an unjudged
+        outcome, nothing may follow a verdict.
 
         Raises:
             NotFound: there is no such recall.
@@ -357,6 +360,37 @@ class Bank:
         """Recalls with their outcome, in the order in which outcomes were reported."""
         with self._reading() as connection:
             yield from serving.outcomes(connection)
+
+    def add_outcomes(self, ended: Iterable[tuple[Recall, Outcome]]) -> Added:
+        """Store recalls that are not here yet with their outcomes, in transactions of 500."""
+        total = Added(0, 0)
+        for batch in batches(ended):
+            at = _now()
+            rows = [serving.outcome_row(outcome, at) for _, outcome in batch]
+            with self._writing() as connection:
+                serving.add_recalls(connection, [recall for recall, _ in batch], at)
+                new = serving.add_outcomes(connection, rows)
+            total = total.plus(Added(new, len(batch) - new))
+        return total
+
+    # ---- evidence
+
+    def versions(self) -> Versions:
+        """What readers refresh by: ``sequence`` and how often an outcome was recorded."""
+        with self._reading() as connection:
+            return memory.versions(connection)
+
+    def evidence(self) -> Evidence:
+        """The counts that outcomes came to."""
+        with self._reading() as connection:
+            return evidence.load(connection)
+
+    def retire(self, reasons: Mapping[str, str], *, actor: str) -> list[str]:
+        """Retire those constraints that are active, in one transaction, each with its reason in the
+        change log; ids of what was. One that ``actor`` retired before, and that somebody has made
+        active again, stays active."""
+        with self._writing() as connection:
+            return memory.retire(connection, reasons, actor=actor, at=_now())
 
     # ---- caches
 
@@ -385,8 +419,10 @@ class Bank:
             serving.save_cache(connection, name, key, content)
 
     def reindex(self) -> int:
-        """Drop every cache, to be derived again on next use; rows dropped."""
+        """Drop every cache, to be derived again on next use; rows dropped. The counts of the
+        evidence are derived again at once."""
         with self._writing() as connection:
+            evidence.rebuild(connection, serving.observations(connection))
             return serving.drop_caches(connection)
 
     # ---- the bank as a whole

@@ -17,7 +17,7 @@ import orjson
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from memcollab.bank import learning, memory, runs
+from memcollab.bank import learning, memory, runs, serving
 from memcollab.bank.export import EXPORT_FORMAT, EXPORT_VERSION
 from memcollab.bank.learning import Screened
 from memcollab.bank.lookup import BATCH, add_rows, known, select_in
@@ -335,6 +335,8 @@ class Importer:
             return learning.save_conflicts(
                 connection, [(row["first"], row["second"]) for row in rows]
             )
+        if kind == "outcome":
+            return serving.add_outcomes(connection, rows)
         return add_rows(connection, TABLE_OF_KIND[kind], rows)
 
     def _insert_drafts(self, connection: sa.Connection, rows: list[Row]) -> int:

@@ -21,7 +21,9 @@ from memcollab.bank.schema import (
     CONFLICTS,
     CONSTRAINTS,
     CONTRASTS,
+    COUNTERS,
     DRAFTS,
+    OUTCOMES_COUNTED,
     TRAJECTORIES,
 )
 from memcollab.errors import UsageError
@@ -127,6 +129,26 @@ def conflicts(connection: sa.Connection, constraint_id: str | None) -> list[tupl
 
 
 _SEQUENCE = sa.select(sa.func.coalesce(sa.func.max(CHANGES.c.sequence), 0))
+# One question for both, for it is on the path of every recall.
+_VERSIONS = sa.select(
+    _SEQUENCE.scalar_subquery(),
+    sa.func.coalesce(
+        sa.select(COUNTERS.c.value).where(COUNTERS.c.name == OUTCOMES_COUNTED).scalar_subquery(), 0
+    ),
+)
+
+
+class Versions(NamedTuple):
+    """What a reader refreshes by: the number of the last change of any constraint, and how often
+    an outcome was recorded."""
+
+    sequence: int
+    outcomes: int
+
+
+def versions(connection: sa.Connection) -> Versions:
+    """Both, of one moment."""
+    return Versions(*connection.execute(_VERSIONS).one())
 
 
 def sequence(connection: sa.Connection) -> int:
@@ -236,6 +258,23 @@ def set_status(
         steps = [Step(before, after, status)]
         _write(connection, steps, actor=actor, reason=reason, at=at)
     return after
+
+
+def retire(
+    connection: sa.Connection, reasons: Mapping[str, str], *, actor: str, at: str
+) -> list[str]:
+    """Retire what is active and was never retired by ``actor`` before: what somebody has put back
+    stays. Ids of what was retired."""
+    before = sa.select(CHANGES.c.constraint_id).where(
+        CHANGES.c.actor == actor, CHANGES.c.action == "retired"
+    )
+    done = set(connection.execute(before).scalars())
+    wanted = [one for one in all_constraints(connection, reasons) if one.status == "active"]
+    retired = [one.id for one in wanted if one.id not in done]
+    for constraint_id in retired:
+        reason = reasons[constraint_id]
+        set_status(connection, constraint_id, "retired", actor=actor, reason=reason, at=at)
+    return retired
 
 
 def check_status(status: str) -> None:

@@ -13,13 +13,33 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from memcollab.bank import sqlite
+from memcollab.bank import evidence, serving, sqlite
 from memcollab.bank.schema import META, METADATA
 from memcollab.errors import BankError, BankVersionError
 from memcollab.records import RECORD_FORMAT
 
 Step = Callable[[sa.Connection], None]
-STEPS: tuple[Step, ...] = ()
+
+
+def _count_outcomes(connection: sa.Connection) -> None:
+    """1 → 2: outcomes as counts, with what the bank knows already."""
+    connection.exec_driver_sql(
+        "CREATE TABLE evidence (kind VARCHAR(16) NOT NULL, subject TEXT NOT NULL, "
+        "agent TEXT NOT NULL, category TEXT NOT NULL, coin VARCHAR(16) NOT NULL, "
+        "holdout_millionths INTEGER NOT NULL, source VARCHAR(256) NOT NULL, family TEXT NOT NULL, "
+        "shown_solved BIGINT NOT NULL, shown_failed BIGINT NOT NULL, "
+        "withheld_solved BIGINT NOT NULL, withheld_failed BIGINT NOT NULL, "
+        "unjudged BIGINT NOT NULL, PRIMARY KEY "
+        "(kind, subject, agent, category, coin, holdout_millionths, source))"
+    )
+    connection.exec_driver_sql(
+        "CREATE TABLE counters (name VARCHAR(64) NOT NULL, value BIGINT NOT NULL, "
+        "PRIMARY KEY (name))"
+    )
+    evidence.rebuild(connection, serving.observations(connection))
+
+
+STEPS: tuple[Step, ...] = (_count_outcomes,)
 _FORMAT = "memcollab-bank"
 
 

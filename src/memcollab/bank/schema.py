@@ -2,8 +2,9 @@
 
 What a row is to the rest: ``tasks``, ``trajectories``, ``steps``, ``contrasts``, ``answers``,
 ``drafts``, ``recalls`` and ``outcomes`` are facts, written once. ``constraints`` is the present
-state, every step to which is a row of ``changes``. ``vectors`` and ``caches`` can be dropped at
-any time. Columns that hold JSON are text, so that they mean the same in every database.
+state, every step to which is a row of ``changes``. ``evidence`` is counted from recalls and
+outcomes. ``vectors`` and ``caches`` can be dropped at any time. Columns that hold JSON are text, so
+that they mean the same in every database.
 
 The steps of a run stand beside its head, not in it: contrasting walks over every head and reads no
 message, and a bank that came by a light share has heads only.
@@ -167,6 +168,38 @@ OUTCOMES = _table(
     _text("at"),
     sa.Column("solved", sa.Boolean, nullable=True),
     _text("content"),
+)
+
+# The counts of ``memcollab.evidence``, as recalls and outcomes give them: derived, kept up to date
+# with every outcome. A holdout is in millionths, so that equal rates are equal keys.
+EVIDENCE = _table(
+    "evidence",
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("agent", sa.Text, primary_key=True),
+    sa.Column("category", sa.Text, primary_key=True),
+    sa.Column("coin", sa.String(16), primary_key=True),
+    sa.Column("holdout_millionths", sa.Integer, primary_key=True),
+    sa.Column("source", sa.String(256), primary_key=True),
+    _text("family"),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in (
+            "shown_solved",
+            "shown_failed",
+            "withheld_solved",
+            "withheld_failed",
+            "unjudged",
+        )
+    ),
+)
+
+# Numbers that only grow, by which readers see that something changed.
+OUTCOMES_COUNTED = "outcomes"
+COUNTERS = _table(
+    "counters",
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
 )
 
 VECTORS = _table(

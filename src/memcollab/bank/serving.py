@@ -6,7 +6,7 @@ after the constraint has been retired or has gained support.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from memcollab.bank.lookup import batches, one
+from memcollab.bank import evidence
+from memcollab.bank.lookup import add_rows, batches, known, one, select_in
 from memcollab.bank.rows import Row, reads, text_hash
 from memcollab.bank.schema import CACHES, OUTCOMES, RECALLS, VECTORS
 from memcollab.bank.sqlite import insert_or_replace
 from memcollab.errors import NotFound, UsageError
+from memcollab.evidence import Observation
 from memcollab.records import Outcome, Recall
 
 Vectors = npt.NDArray[np.float32]
@@ -64,10 +66,12 @@ def outcome_row(outcome: Outcome, at: str) -> Row:
     }
 
 
-def save_outcome(connection: sa.Connection, outcome: Outcome, at: str) -> bool:
-    """Whether anything was written: reporting the same outcome again changes nothing."""
-    recalls = sa.select(RECALLS.c.id).where(RECALLS.c.id == outcome.recall_id)
-    if connection.execute(recalls).first() is None:
+def save_outcome(connection: sa.Connection, outcome: Outcome, at: str) -> int:
+    """The version of the evidence after, 0 if nothing was written: reporting the same outcome again
+    changes nothing."""
+    recalls = sa.select(RECALLS.c.content).where(RECALLS.c.id == outcome.recall_id)
+    content = connection.execute(recalls).scalar()
+    if content is None:
         raise NotFound(
             f"the bank holds no recall {outcome.recall_id!r}. Valid: the id of a recall that was "
             "saved here. Next: recall with this bank, and report that recall's outcome"
@@ -75,12 +79,14 @@ def save_outcome(connection: sa.Connection, outcome: Outcome, at: str) -> bool:
     held = connection.execute(
         sa.select(OUTCOMES.c.content).where(OUTCOMES.c.recall_id == outcome.recall_id)
     ).scalar()
+    recalled = recall_from(content)
+    seen = evidence.observation(recalled, outcome)
     if held is None:
         connection.execute(OUTCOMES.insert(), outcome_row(outcome, at))
-        return True
+        return evidence.count(connection, [seen], 1)
     before = outcome_from(held)
     if before == outcome:
-        return False
+        return 0
     if before.solved is not None:
         raise UsageError(
             f"recall {outcome.recall_id!r} has the outcome solved={before.solved!r} already; it "
@@ -92,7 +98,35 @@ def save_outcome(connection: sa.Connection, outcome: Outcome, at: str) -> bool:
         .where(OUTCOMES.c.recall_id == outcome.recall_id)
         .values(outcome_row(outcome, at))
     )
-    return True
+    return evidence.recount(connection, evidence.observation(recalled, before), seen)
+
+
+def add_outcomes(connection: sa.Connection, rows: Sequence[Row]) -> int:
+    """Insert the outcomes of recalls that have none, and count them; how many that were."""
+    held = known(connection, OUTCOMES.c.recall_id, [row["recall_id"] for row in rows])
+    fresh = {row["recall_id"]: row for row in reversed(rows) if row["recall_id"] not in held}
+    if not fresh:
+        return 0
+    connection.execute(OUTCOMES.insert(), list(fresh.values()))
+    evidence.count(connection, observations(connection, fresh), len(fresh))
+    return len(fresh)
+
+
+def add_recalls(connection: sa.Connection, recalls: Sequence[Recall], at: str) -> int:
+    """Insert the recalls that are not here; how many that were."""
+    rows = [{"id": each.id, "at": at, "content": each.model_dump_json()} for each in recalls]
+    return add_rows(connection, RECALLS, rows)
+
+
+def observations(
+    connection: sa.Connection, recall_ids: Collection[str] | None = None
+) -> Iterator[Observation]:
+    """All that evidence is counted from: every outcome with its recall, or those of some."""
+    statement = sa.select(RECALLS.c.id, RECALLS.c.content.label("recall"), OUTCOMES.c.content).join(
+        OUTCOMES, RECALLS.c.id == OUTCOMES.c.recall_id
+    )
+    for row in select_in(connection, statement, RECALLS.c.id, recall_ids):
+        yield evidence.observation(recall_from(row["recall"]), outcome_from(row["content"]))
 
 
 def outcomes(connection: sa.Connection) -> Iterator[Judged]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -118,6 +118,19 @@ def insert_or_replace(table: sa.Table) -> sqlite.Insert:
         if not column.primary_key
     }
     return statement.on_conflict_do_update(index_elements=table.primary_key, set_=values)
+
+
+def insert_or_add(
+    table: sa.Table, counts: Sequence[str], least: Sequence[str] = ()
+) -> sqlite.Insert:
+    """An INSERT that, where the key is there, adds the columns ``counts`` to those of its row, and
+    keeps of the columns ``least`` the smaller value."""
+    statement = sqlite.insert(table)
+    sums = {name: table.c[name] + statement.excluded[name] for name in counts}
+    for name in least:
+        mine, theirs = table.c[name], statement.excluded[name]
+        sums[name] = sa.case((theirs < mine, theirs), else_=mine)
+    return statement.on_conflict_do_update(index_elements=table.primary_key, set_=sums)
 
 
 def damage(connection: sa.Connection) -> list[str]:

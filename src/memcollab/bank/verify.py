@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from memcollab.bank import memory, runs, sqlite
+from memcollab.bank import evidence, memory, runs, sqlite
 from memcollab.bank.learning import draft_from
 from memcollab.bank.rows import Stored, constraint_from, contrast_from, task_from
 from memcollab.bank.schema import (
@@ -26,8 +26,9 @@ from memcollab.bank.schema import (
     TASKS,
     TRAJECTORIES,
 )
-from memcollab.bank.serving import outcome_from, recall_from
+from memcollab.bank.serving import observations, outcome_from, recall_from
 from memcollab.errors import BankCorrupt
+from memcollab.evidence import Evidence
 from memcollab.records import Support
 
 
@@ -158,6 +159,17 @@ def _change_log(connection: sa.Connection, _report: Verification) -> Iterator[Pr
             yield Problem("constraints", constraint.id, what)
 
 
+def _evidence(connection: sa.Connection, report: Verification) -> Iterator[Problem]:
+    """The counts must be those that recalls and outcomes give."""
+    stored = {row[:-1]: row.tally for row in evidence.load(connection).rows()}
+    derived = {row[:-1]: row.tally for row in Evidence.of(observations(connection)).rows()}
+    report.checked["evidence"] += len(stored)
+    for place in sorted(stored.keys() | derived.keys()):
+        if stored.get(place) != derived.get(place):
+            what = f"is stored as {stored.get(place)!r}, but recalls and outcomes give "
+            yield Problem("evidence", " × ".join(map(str, place)), f"{what}{derived.get(place)!r}")
+
+
 _CHECKS: tuple[tuple[str, Check], ...] = (
     ("file", _damage),
     ("tasks", _content(TASKS, sa.select(TASKS), lambda row: task_from(row).id)),
@@ -184,4 +196,5 @@ _CHECKS: tuple[tuple[str, Check], ...] = (
     ("contrasts", _pairs),
     ("constraints", _support),
     ("changes", _change_log),
+    ("evidence", _evidence),
 )

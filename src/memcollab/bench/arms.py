@@ -163,8 +163,8 @@ class Guide:
 
     def _recalled(self, task: str, category: Category | None = None) -> Shown:
         found = self.collab.recall(task, agent=self.agent, category=category, store=False)
-        ids = tuple(entry.constraint.id for entry in found.entries)
-        return Shown(found.guidance, found.guidance_tokens, ids, found.decision.top.name)
+        top = found.decision.top.name
+        return Shown(found.guidance, found.guidance_tokens, found.shown, top)
 
     def _random(self, task: str, draw: random.Random) -> Shown:
         """As many as recall would show, so that the arms differ in fit and not in length."""

@@ -103,7 +103,7 @@ class Experiment(BaseModel):
 
     def recipe_of(self, name: str) -> Recipe:
         """The recipe of that name with the experiment's changes."""
-        return recipe(name).model_copy(update=self.recipe)
+        return Recipe.model_validate(recipe(name).model_dump() | self.recipe)
 
     def specs(self, names: tuple[str, ...]) -> list[AgentSpec]:
         """The agents of these names.

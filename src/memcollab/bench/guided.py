@@ -187,13 +187,9 @@ class Guide:
             limit=self._limit,
         )
         if not recall.guidance:
-            return Given(recall.id, abstained=recall.abstained or "no constraint fits the budget")
-        return Given(
-            recall.id,
-            recall.guidance,
-            recall.guidance_tokens,
-            tuple(entry.constraint.id for entry in recall.entries),
-        )
+            held = "withheld by a coin" if recall.entries else "no constraint fits the budget"
+            return Given(recall.id, abstained=recall.abstained or held)
+        return Given(recall.id, recall.guidance, recall.guidance_tokens, recall.shown)
 
     def record(
         self, recall: str, solved: bool | None, usage: Usage, detail: str | None = None

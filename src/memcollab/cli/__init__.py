@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from memcollab import __version__
-from memcollab.cli import bank, bench, demo, doctor, learn, recall
+from memcollab.cli import bank, bench, demo, doctor, evidence, learn, recall
 from memcollab.errors import MemCollabError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command()(learn.learn)
 app.command()(recall.recall)
 app.command()(recall.outcome)
+app.command()(evidence.evidence)
 app.add_typer(bank.app, name="bank")
 app.add_typer(bench.app, name="bench")
 app.command()(demo.demo)

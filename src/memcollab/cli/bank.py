@@ -45,11 +45,13 @@ def show_(
     bank: options.BankPath = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show one constraint: words, support, history, and the runs it came from."""
+    """Show one constraint: words, support, evidence, history, and the runs it came from."""
     from memcollab.cli import show
+    from memcollab.collab.proof import effects
 
     with _bank(bank) as opened:
-        show.constraint(opened, constraint_id, as_json=as_json)
+        found = effects(opened, constraint_id)
+        show.constraint(opened, constraint_id, found, as_json=as_json)
 
 
 @app.command()

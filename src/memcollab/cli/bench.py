@@ -15,6 +15,7 @@ app.command()(experiment.build)
 app.command()(experiment.learn)
 app.command()(experiment.run)
 app.command()(experiment.report)
+app.command()(experiment.evidence)
 app.command()(experiment.publish)
 app.command()(experiment.restore)
 

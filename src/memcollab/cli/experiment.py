@@ -1,4 +1,4 @@
-"""``memcollab bench plan | build | learn | run | report | publish | restore``."""
+"""``memcollab bench plan | build | learn | run | report | evidence | publish | restore``."""
 
 from __future__ import annotations
 
@@ -178,6 +178,36 @@ def report(
         plan=planning.outline(planned),
     )
     show.console.print(f"wrote {page} and {text}", markup=False, soft_wrap=True)
+
+
+def evidence(
+    experiment: Description,
+    arm: Annotated[str, typer.Option(help="Whose memory: the pairs of this arm and of none.")],
+    bank: options.BankPath = None,
+    folder: Folder = None,
+    data: Data = None,
+    as_json: options.Json = False,
+) -> None:
+    """Store an arm's attempts, and the same without memory, as evidence in a bank."""
+    from memcollab import settings
+    from memcollab.bench import paired
+    from memcollab.bench import plan as planning
+    from memcollab.cli import show
+    from memcollab.errors import UsageError
+
+    opened = _open(experiment, folder, data)
+    chosen = settings.load(bank=bank)
+    banks = opened.place.root / "banks"
+    if Path(chosen.bank).resolve().is_relative_to(banks.resolve()):
+        raise UsageError(
+            f"{chosen.bank!r} is a bank of the experiment: evidence in it would change what its "
+            "arms show. Next: memcollab bench evidence with a copy of it as --bank"
+        )
+    planned = planning.plan(opened.experiment, opened.suites, opened.place)
+    done = planning.known(opened.place.logs)
+    with chosen.collab(create=False) as memory:
+        report = paired.record(memory.bank, arm, planned, done, opened.experiment.harness)
+    show.value(report, as_json=as_json)
 
 
 def publish(

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from memcollab.bank import Bank, Imported, Verification
 from memcollab.errors import UsageError
-from memcollab.records import Constraint, LearnReport, Recall
+from memcollab.records import Constraint, Effect, EvidenceReport, LearnReport, Recall, Saving
 
 if TYPE_CHECKING:
     from memcollab.bench.collect import CollectReport
@@ -163,9 +163,15 @@ def recalled(recall: Recall, *, as_json: bool) -> None:
     console.print(f"category   {guesses}  (by {recall.decision.method})", markup=False)
     if recall.abstained:
         console.print(f"nothing recalled: {recall.abstained}", style="yellow", markup=False)
+    if recall.withheld:
+        said = f"withheld by a coin of {recall.holdout:.2f}, as evidence; report the outcome"
+        console.print(said, style="yellow", markup=False)
     for entry in recall.entries:
-        console.print(f"{entry.score:.2f}  {entry.constraint.text}", markup=False)
+        left_out = "" if entry.shown or recall.withheld else "  (left out by a coin)"
+        console.print(f"{entry.score:.2f}  {entry.constraint.text}{left_out}", markup=False)
         console.print(f"      {entry.constraint.id}  {entry.reason}", style="dim", markup=False)
+    for name, reason in recall.left.items():
+        console.print(f"not shown: {name}, {reason}", style="dim", markup=False)
     total = sum(recall.timings.values())
     console.print(
         f"{recall.guidance_tokens} tokens of guidance in {total:.1f} ms  {recall.id}",
@@ -309,8 +315,9 @@ def imported(found: Imported, *, as_json: bool) -> None:
     facts("Imported", list(asdict(found).items()))
 
 
-def constraint(bank: Bank, constraint_id: str, *, as_json: bool) -> None:
-    """One constraint with its provenance, what contradicts it, and its history."""
+def constraint(bank: Bank, constraint_id: str, effects: Sequence[Effect], *, as_json: bool) -> None:
+    """One constraint with its provenance, what contradicts it, what outcomes say of it with each
+    agent, and its history."""
     behind = bank.provenance(constraint_id)
     found, history = behind.constraint, bank.history(constraint_id)
     if as_json:
@@ -321,6 +328,7 @@ def constraint(bank: Bank, constraint_id: str, *, as_json: bool) -> None:
                 **_plain(found),
                 "sources": behind.sources,
                 "conflicts": bank.conflicts(found.id),
+                "evidence": effects,
                 "history": history,
             }
         )
@@ -340,6 +348,7 @@ def constraint(bank: Bank, constraint_id: str, *, as_json: bool) -> None:
             ("contradicts", bank.conflicts(found.id)),
         ],
     )
+    _effects("Evidence", effects)
     for source in behind.sources[:10]:
         console.print(
             f"\n  {source.task.text[:160]}\n  {source.contrast.kind}: "
@@ -350,7 +359,90 @@ def constraint(bank: Bank, constraint_id: str, *, as_json: bool) -> None:
             markup=False,
         )
     for change in history:
-        console.print(f"  {change.at}  {change.action}  by {change.actor}", markup=False)
+        because = f": {change.reason}" if change.reason else ""
+        said = f"  {change.at}  {change.action}  by {change.actor}{because}"
+        console.print(said, markup=False)
+
+
+def evidence(report: EvidenceReport, *, as_json: bool) -> None:
+    """Does memory help, whom, where, how sure, and does it pay."""
+    if as_json:
+        emit({**_plain(report), "break_even": report.break_even})
+        return
+    console.print(report.summary, style="bold", markup=False)
+    facts(
+        "",
+        [
+            ("judged outcomes", report.judged),
+            ("of them with a coin", report.compared),
+            ("unjudged, which count for nothing", report.unjudged or None),
+        ],
+    )
+    _effects("By category and agent", report.categories)
+    overall = [each for each in report.constraints if each.agent is None]
+    claimed = [each for each in report.constraints if each.says != "not known"]
+    _effects("Constraints, over all agents", sorted(overall, key=_most_seen)[:20])
+    _effects("Constraints of which something is known", claimed)
+    for name, reason in report.retired.items():
+        console.print(f"retired {name}: {reason}", style="yellow", markup=False)
+    saving = report.saving
+    facts(
+        "What it costs and saves",
+        [
+            ("tokens of learning", report.spent.tokens),
+            ("US dollars of learning", report.spent.cost_usd),
+            ("tokens of a task, shown less withheld", _change(saving.tokens, saving.tokens_error)),
+            ("turns of a task, shown less withheld", _change(saving.turns, saving.turns_error)),
+            ("US dollars of a task, shown less withheld", _dollars(saving)),
+            ("tokens of guidance where it was shown", round(saving.guidance_tokens, 1) or None),
+            ("outcomes after which learning is paid", report.break_even),
+        ],
+    )
+    console.print(f"Next: {report.following}", markup=False)
+
+
+def _most_seen(effect: Effect) -> tuple[int, str]:
+    return -effect.shown - effect.withheld, effect.subject
+
+
+def _change(value: float | None, error: float | None) -> str | None:
+    if value is None:
+        return None
+    return f"{value:+,.1f}" + ("" if error is None else f" ± {error:,.1f}")
+
+
+def _dollars(saving: Saving) -> str | None:
+    if saving.cost_usd is None:
+        return None
+    error = "" if saving.cost_usd_error is None else f" ± {saving.cost_usd_error:.5f}"
+    return f"{saving.cost_usd:+.5f}{error}"
+
+
+def _effects(title: str, effects: Sequence[Effect]) -> None:
+    if not effects:
+        return
+    confidence = f"{100 * min(each.confidence for each in effects):.2f} %"
+    console.print(f"{title} (points; intervals at {confidence}, whenever looked at)")
+    table = Table(box=None, header_style="bold")
+    for name in ("of", "agent", "says"):
+        table.add_column(name, overflow="fold")
+    for name in ("uplift", "interval", "shown", "withheld", "unjudged"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in effects:
+        known = None not in (each.uplift, each.low, each.high)
+        table.add_row(
+            escape(each.subject),
+            escape(each.agent if each.agent is not None else "all"),
+            each.says,
+            _points(each.uplift),
+            f"{_points(each.low)} to {_points(each.high)}" if known else "",
+            *map(str, (each.shown, each.withheld, each.unjudged)),
+        )
+    console.print(table)
+
+
+def _points(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:+.1f}"
 
 
 def contrast(bank: Bank) -> None:

@@ -1,7 +1,8 @@
 """The one object users hold, and the only file that knows the order of the stages.
 
     runs → sources → contrast → distill → screen → merge → bank
-    task → taxonomy → recall → guide
+    task → taxonomy → recall → evidence → guide
+    outcome → evidence
 
 What comes in at any of its doors (runs, tasks, details of outcomes) passes ``scrub`` first.
 
@@ -15,7 +16,9 @@ started again therefore ends in the same bank.
 ``learning``   the steps from judged runs to constraints
 ``screening``  what drafts and imports have to pass
 ``derived``    vectors and the categoriser, from the bank's caches
+``experience`` what outcomes say of what is found
 ``serving``    the index, and the way of one task through it
+``proof``      does memory help, and does it pay
 """
 
 from __future__ import annotations
@@ -30,16 +33,29 @@ from typing import IO, TYPE_CHECKING, Self
 # First, though nothing here uses it: imported from deep inside the bank it costs 20 ms more of the
 # 350 before a recall, because CPython then takes and returns a piece of its stack at every step.
 import numpy  # noqa: F401
+from pydantic import ValidationError
 
 from memcollab.bank import Bank, Imported
 from memcollab.collab.derived import Derived
+from memcollab.collab.experience import Experience
 from memcollab.collab.intake import Intake, Progress, without_guidance
 from memcollab.collab.serving import Serving
 from memcollab.embed import Embedder, bundled
 from memcollab.errors import UsageError
+from memcollab.evidence import Rules
 from memcollab.recipe import Recipe
 from memcollab.recipe import recipe as recipe_named
-from memcollab.records import Agent, Category, LearnReport, Outcome, Recall, Task, Usage
+from memcollab.records import (
+    Agent,
+    Category,
+    Effect,
+    EvidenceReport,
+    LearnReport,
+    Outcome,
+    Recall,
+    Task,
+    Usage,
+)
 from memcollab.scrub import Scrubber
 from memcollab.taxonomy import Taxonomy
 
@@ -60,10 +76,13 @@ class MemCollab:
         recipe: a recipe or its name: ``default``, ``paper-v1``, ``paper-v2``.
         taxonomy: a TOML file in place of the built-in categories.
         embedder: in place of the bundled one.
+        holdout: share of recalls, and of entries, that are withheld at random as evidence of what
+            helps; 0 to below 1; else the recipe's (0).
+        holdout_start: that share before outcomes are known; halved down to ``holdout``.
         create: make the bank if it is not there.
 
     Raises:
-        UsageError: no such recipe, an unusable taxonomy.
+        UsageError: no such recipe, an unusable taxonomy, a holdout that cannot be.
         BankError: the bank cannot be opened (when it is first needed).
     """
 
@@ -74,9 +93,11 @@ class MemCollab:
         recipe: str | Recipe = "default",
         taxonomy: Path | None = None,
         embedder: Embedder | None = None,
+        holdout: float | None = None,
+        holdout_start: float | None = None,
         create: bool = True,
     ) -> None:
-        self.recipe = recipe_named(recipe)
+        self.recipe = _holding_out(recipe_named(recipe), holdout, holdout_start)
         self.taxonomy = Taxonomy.load(taxonomy)
         self._path = bank
         self._create = create
@@ -98,11 +119,16 @@ class MemCollab:
 
     @cached_property
     def _serving(self) -> Serving:
-        return Serving(self.bank, self._derived, self.embedder)
+        return Serving(self.bank, self._derived, self.embedder, self._experience)
+
+    @cached_property
+    def _experience(self) -> Experience:
+        return Experience(self.bank, self.recipe.evidence)
 
     def _forget_derived(self) -> None:
         self.__dict__.pop("_serving", None)
         self.__dict__.pop("_derived", None)
+        self.__dict__.pop("_experience", None)
 
     def close(self) -> None:
         """Close the bank, if it was opened."""
@@ -249,11 +275,12 @@ class MemCollab:
             category: where to file the task, ``name`` or ``name/subcategory``; else it is judged.
             limit: constraints at most; else the recipe's.
             store: keep the recall, so that an outcome can be tied to it. With False nothing at all
-                is written to the bank, not even its caches.
+                is written to the bank, not even its caches, and nothing is withheld as evidence.
 
         Returns:
             ``guidance`` to put before the task, ``entries`` with scores and reasons, or
-            ``abstained`` with the reason.
+            ``abstained`` with the reason. What a coin withheld is in ``entries`` and not in
+            ``guidance``; ``shown`` has the ids of what is.
 
         Raises:
             UsageError: the task is empty, or there is no such category.
@@ -263,7 +290,7 @@ class MemCollab:
         asked = _task(task, category, self.taxonomy)
         who = agent if isinstance(agent, Agent) else Agent(model=agent, harness=harness)
         recipe = self.recipe.model_copy(update={"limit": limit}) if limit else self.recipe
-        recall = self._serving.recall(asked, who, recipe)
+        recall = self._serving.recall(asked, who, recipe, coins=store)
         if store:
             self._derived.save()
             self.bank.save_recall(recall)
@@ -276,14 +303,18 @@ class MemCollab:
         *,
         usage: Usage | None = None,
         detail: str | None = None,
+        source: str = "",
     ) -> Outcome:
-        """Store how the task of a recall ended, tied to the constraints that were shown.
+        """Store how the task of a recall ended, tied to the constraints that were shown. Every so
+        many outcomes the bank is assessed, and what hurts in general is retired.
 
         Args:
             recall: what ``recall`` returned, or its id.
             solved: None is unjudged: a crash, a time-out. It may be followed by a verdict.
             usage: what the run cost.
             detail: anything worth keeping about how it ended.
+            source: who reports it, where that is not to be trusted alone: what only one named
+                source says is not believed. Left out: trusted.
 
         Raises:
             NotFound: the bank holds no such recall; one of ``store=False`` it never does.
@@ -294,9 +325,36 @@ class MemCollab:
             solved=solved,
             usage=usage or Usage(),
             detail=detail and Scrubber().text(detail),
+            source=source,
         )
-        self.bank.save_outcome(outcome)
+        self._experience.retire(self.bank.save_outcome(outcome))
         return outcome
+
+    def evidence(self) -> EvidenceReport:
+        """Does memory help, whom, where, how sure is that, and what did it cost and save?
+
+        Returns:
+            Uplift by category × agent and by constraint × agent with intervals that hold however
+            often one looks, counts, the cost of learning, tokens and turns saved; ``summary`` says
+            it in words, ``following`` what to do next.
+
+        Raises:
+            BankError: there is no bank, or it cannot be used.
+        """
+        from memcollab.collab.proof import prove
+
+        return prove(self.bank, self.recipe.evidence or Rules())
+
+    def effects(self, constraint: str) -> tuple[Effect, ...]:
+        """What outcomes say of one constraint, with all agents and with each; empty where it was
+        never found for a task that ended.
+
+        Raises:
+            NotFound: the bank has no such constraint.
+        """
+        from memcollab.collab.proof import effects
+
+        return effects(self.bank, constraint, self.recipe.evidence)
 
     # ---- keeping
 
@@ -318,6 +376,28 @@ class MemCollab:
         indexed = self._serving.build()
         self._derived.save()
         return {"dropped": dropped, "indexed": indexed}
+
+
+def _holding_out(recipe: Recipe, holdout: float | None, start: float | None) -> Recipe:
+    """The recipe with what is given of its holdout."""
+    given = {"holdout": holdout, "holdout_start": start}
+    given = {name: value for name, value in given.items() if value is not None}
+    if recipe.evidence is None:
+        if holdout:
+            raise UsageError(
+                f"holdout is {holdout!r}, and outcomes decide nothing in the recipe "
+                f"{recipe.name!r}. Next: holdout 0, or the recipe 'default'"
+            )
+        return recipe
+    try:
+        rules = Rules.model_validate(recipe.evidence.model_dump() | given)
+    except ValidationError as error:
+        raise UsageError(
+            f"holdout {holdout!r} with holdout_start {start!r} cannot be: "
+            f"{error.errors()[0]['msg']}. Valid: 0 to below 1, holdout at most holdout_start. "
+            "Next: holdout=0.1"
+        ) from error
+    return recipe.model_copy(update={"evidence": rules})
 
 
 def _task(task: str | Task, category: str | Category | None, taxonomy: Taxonomy) -> Task:

@@ -1,32 +1,38 @@
-"""From a task to the constraints that fit it: a fresh index, a decision, a search, the words."""
+"""From a task to the constraints that fit it: a fresh index, a decision, a search, what outcomes
+say of what was found, the words, and the coins."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from memcollab.bank import Bank
 from memcollab.collab.derived import Derived
+from memcollab.collab.experience import Drawn, Experience
 from memcollab.embed import Embedder
-from memcollab.guide import write_guidance
+from memcollab.guide import Guidance, write_guidance
 from memcollab.recall import Index, IndexRow, search
 from memcollab.recipe import Recipe
-from memcollab.records import Agent, Recall, Task
+from memcollab.records import Agent, Recall, RecallEntry, Task
 
 
 class Serving:
-    """The index over one bank, brought up to date by the bank's sequence number. It only reads."""
+    """The index over one bank, brought up to date by the bank's versions. It only reads."""
 
-    def __init__(self, bank: Bank, derived: Derived, embedder: Embedder) -> None:
+    def __init__(
+        self, bank: Bank, derived: Derived, embedder: Embedder, experience: Experience
+    ) -> None:
         self._bank = bank
         self._derived = derived
         self._embedder = embedder
+        self._experience = experience
         self._index = Index(derived.vectors)
         self._sequence = -1  # before the first change of any bank
 
-    def recall(self, task: Task, agent: Agent, recipe: Recipe) -> Recall:
-        """What ``agent`` should know for ``task``, as ``MemCollab.recall`` describes it."""
+    def recall(self, task: Task, agent: Agent, recipe: Recipe, *, coins: bool) -> Recall:
+        """What ``agent`` should know for ``task``, as ``MemCollab.recall`` describes it; ``coins``
+        are thrown only where an outcome can follow."""
         clock = _Clock()
         self._refresh()
         clock.lap("refresh")
@@ -34,21 +40,30 @@ class Serving:
         clock.lap("embed")
         decision = self._derived.categoriser.decide(task, vector)
         clock.lap("categorise")
-        found = search(task, agent, decision, self._index, recipe, vector)
+        searched = self._experience.widened(recipe)
+        found = search(task, agent, decision, self._index, searched, vector)
         clock.skip(found.timings)
-        guidance = write_guidance(
-            [entry.constraint for entry in found.entries],
-            recipe.guidance_tokens,
-            recite=recipe.recite,
-        )
+        name, category = f"recall-{uuid4().hex[:20]}", decision.top.name
+        picked = self._experience.pick(found.entries, agent, category, recipe.limit)
+        clock.lap("evidence")
+        guidance = _guidance(picked.entries, recipe)
+        # The budget is spent before the coins are thrown: what does not fit is no holdout.
+        drawn = Drawn(tuple(e for e in picked.entries if e.constraint.id in guidance.shown))
+        if coins:
+            drawn = self._experience.draw(name, drawn.entries, agent, category)
+            if len(drawn.shown) < len(drawn.entries):
+                guidance = _guidance(drawn.shown, recipe)
         clock.lap("guidance")
         return Recall(
-            id=f"recall-{uuid4().hex[:20]}",
+            id=name,
             task=task,
             agent=agent,
             decision=decision,
-            entries=tuple(e for e in found.entries if e.constraint.id in guidance.shown),
-            abstained=found.abstained,
+            entries=drawn.entries,
+            abstained=found.abstained or picked.abstained,
+            withheld=drawn.withheld,
+            holdout=drawn.holdout,
+            left=picked.left,
             guidance=guidance.text,
             guidance_tokens=guidance.tokens,
             recipe=recipe.name,
@@ -64,8 +79,10 @@ class Serving:
         return len(self._index)
 
     def _refresh(self) -> None:
-        """Take in the bank's last changes, whoever made them."""
-        if self._bank.sequence() == self._sequence:
+        """Take in the bank's last changes and outcomes, whoever made them."""
+        versions = self._bank.versions()
+        self._experience.refresh(versions.outcomes)
+        if versions.sequence == self._sequence:
             return
         changed = self._bank.index_rows(max(self._sequence, 0))
         ids = {task for row in changed.rows for task in row.task_ids}
@@ -73,6 +90,11 @@ class Serving:
         self._index.update((IndexRow(row.constraint, row.task_ids) for row in changed.rows), texts)
         self._derived.train()
         self._sequence = changed.sequence
+
+
+def _guidance(entries: Sequence[RecallEntry], recipe: Recipe) -> Guidance:
+    constraints = [entry.constraint for entry in entries]
+    return write_guidance(constraints, recipe.guidance_tokens, recite=recipe.recite)
 
 
 class _Clock:

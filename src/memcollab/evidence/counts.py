@@ -10,6 +10,8 @@ Which coin speaks for what:
   Hunter 2005, ch. 5), and an innocent one does not inherit the harm of its neighbour.
 * An entry without a coin of its own is spoken for by the recall's. That is exact where it was the
   only one found; otherwise it shares the uplift of its companions.
+* In a paired experiment both sides were run, so nobody threw a coin: such outcomes are compared
+  with each other only (``Stratum.coin`` is "arm"), as if a balanced coin had fallen.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Coin = Literal["recall", "entry"]
+Coin = Literal["recall", "entry", "arm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ class Observation:
     ``agent`` is the model's name, ``family`` its origin; ``category`` is that of the task.
     ``entries`` are what was found (none: recall abstained, and nothing is learned). ``withheld``
     marks a holdout: nothing found was shown; ``holdout`` is the probability with which that was to
-    happen, 0 where no coin was thrown. ``solved is None`` = unjudged.
+    happen, 0 where no coin was thrown. ``solved is None`` = unjudged. ``paired``: one of two runs
+    of an experiment, with and without what was found. ``source`` names who reported it, where that
+    is not to be trusted alone; "" is trusted.
 
     Raises:
         ValueError: a probability is not in [0, 1), something is withheld at probability 0, or a
@@ -55,6 +59,8 @@ class Observation:
     solved: bool | None
     withheld: bool = False
     holdout: float = 0.0
+    paired: bool = False
+    source: str = ""
 
     def __post_init__(self) -> None:
         _check_coin(f"the recall of {self.agent!r}", self.holdout, withheld=self.withheld)
@@ -71,11 +77,13 @@ class Observation:
 
 
 class Stratum(NamedTuple):
-    """Outcomes that may be compared: one category, one kind of coin, one probability of it."""
+    """Outcomes that may be compared: one category, one kind of coin, one probability of it, one
+    source."""
 
     category: str
     coin: Coin
     holdout: float
+    source: str = ""
 
 
 class Tally(NamedTuple):
@@ -90,6 +98,10 @@ class Tally(NamedTuple):
     @property
     def judged(self) -> int:
         return sum(self[:4])
+
+    def minus(self, other: Tally) -> Tally:
+        """This without the other, which may leave counts below 0: a step to be added later."""
+        return Tally(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
 
     def plus(self, other: Tally) -> Tally:
         """Both, counted together."""
@@ -119,6 +131,11 @@ class Row(NamedTuple):
     family: str
     stratum: Stratum
     tally: Tally
+
+    @property
+    def negated(self) -> Row:
+        """The row that takes this one away again."""
+        return self._replace(tally=_EMPTY.minus(self.tally))
 
 
 class Evidence:
@@ -156,16 +173,22 @@ class Evidence:
         if not seen.entries:
             return
         self._belongs(seen.agent, seen.family)
-        whole = Stratum(seen.category, "recall", _rate(seen.holdout))
+        coin: Coin = "arm" if seen.paired else "recall"
+        whole = Stratum(seen.category, coin, _rate(seen.holdout), seen.source)
         outcome = _tally(not seen.withheld, seen.solved)
         _count(self._categories, (seen.category, seen.agent), whole, outcome)
         for entry in seen.entries:
             if not entry.holdout:
                 _count(self._constraints, (entry.constraint, seen.agent), whole, outcome)
             elif not seen.withheld:
-                own = Stratum(seen.category, "entry", _rate(entry.holdout))
+                own = Stratum(seen.category, "entry", _rate(entry.holdout), seen.source)
                 fell = _tally(entry.shown, seen.solved)
                 _count(self._constraints, (entry.constraint, seen.agent), own, fell)
+
+    def instead_of(self, other: Evidence) -> Iterator[Row]:
+        """What has to be added where ``other`` was counted, for this to be counted in its place."""
+        yield from self.rows()
+        yield from (row.negated for row in other.rows())
 
     def __add__(self, other: Evidence) -> Evidence:
         return Evidence.from_rows([*self.rows(), *other.rows()])
@@ -186,6 +209,12 @@ class Evidence:
             f"<Evidence: {len(self._categories)} category × agent, "
             f"{len(self._constraints)} constraint × agent>"
         )
+
+    @property
+    def compares(self) -> bool:
+        """Whether any coin was thrown: without one, outcomes tell nothing of what to show."""
+        cells = (*self._categories.values(), *self._constraints.values())
+        return any(stratum.holdout for strata in cells for stratum in strata)
 
     @property
     def categories(self) -> Cells:
@@ -232,7 +261,8 @@ def _tally(shown: bool, solved: bool | None) -> Tally:
 
 def _count(cells: _Cells, cell: tuple[str, str], stratum: Stratum, tally: Tally) -> None:
     strata = cells.setdefault(cell, {})
-    strata[stratum] = strata.get(stratum, _EMPTY).plus(tally)
+    held = strata.get(stratum)
+    strata[stratum] = tally if held is None else held.plus(tally)
 
 
 def _rate(holdout: float) -> float:

@@ -112,10 +112,10 @@ def choose(
     """Up to ``limit`` candidates for a task of ``category``, in the order to show them.
 
     More relevant ones come first; of equal relevance (``Rules.relevance_step``) the one of higher
-    score. Of the new constraints that are relevant enough, the least tried takes one place: a fair
-    first chance at bounded cost. Where none is to be shown, the one behind nothing of which most
-    can be hoped gets a second chance. Retired constraints are no candidates: the bank leaves them
-    out.
+    score. Of the new constraints that are relevant enough (as relevant as what would be shown
+    without them), the least tried takes one place: a fair first chance at bounded cost. Where none
+    is to be shown, the one behind nothing of which most can be hoped gets a second chance. Retired
+    constraints are no candidates: the bank leaves them out.
 
     Raises:
         ValueError: ``limit`` is below 1.
@@ -132,18 +132,23 @@ def choose(
         # A relevance on the edge of a step is in it, whatever its last digit.
         return math.floor(relevance[each.constraint] / rules.relevance_step + 1e-9)
 
-    def order(each: Standing) -> tuple[int, float, str]:
-        return -step(each), -each.score, each.constraint
+    def order(each: Standing) -> tuple[int, float, float, str]:
+        return -step(each), -each.score, -relevance[each.constraint], each.constraint
 
-    ranked = sorted((each for each in every if each.why == "ranked"), key=order)
-    least = step(ranked[limit - 1]) if len(ranked) >= limit else -math.inf
-    new = sorted(
-        (each for each in every if each.why == "first chance" and step(each) >= least),
-        key=lambda each: (_outcomes(each.constraint, assessment), order(each)),
-    )
-    # One place for what is new, and those that the known ones leave free.
-    known = ranked[: limit - 1] if new else ranked[:limit]
-    chosen = sorted([*known, *new[: limit - len(known)]], key=order)
+    def least_tried(each: Standing) -> tuple[int, tuple[int, float, float, str]]:
+        return _outcomes(each.constraint, assessment), order(each)
+
+    shown = sorted((e for e in every if e.why in ("ranked", "first chance")), key=order)
+    least = step(shown[limit - 1]) if len(shown) >= limit else -math.inf
+    ranked = [each for each in shown if each.why == "ranked" and step(each) >= least]
+    new = [each for each in shown if each.why == "first chance" and step(each) >= least]
+    if new:
+        # One place for the least tried of what is new, the others that the known ones leave free.
+        first = min(new, key=least_tried)
+        others = sorted(new, key=lambda each: (-step(each), least_tried(each)))
+        free = [each for each in others if each is not first]
+        ranked = [*ranked[: limit - 1], first, *free]
+    chosen = sorted(ranked[:limit], key=order)
     chosen = chosen or _second_chance(every, rules)
     kept = {each.constraint for each in chosen}
     if chosen:

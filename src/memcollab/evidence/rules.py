@@ -2,60 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-@dataclass(frozen=True)
-class Rules:
-    """How much is risked, and for what.
+class Rules(BaseModel):
+    """How much is risked, and for what; what a recipe carries as ``evidence``.
 
     Raises:
         ValueError: a value is out of its range.
     """
 
-    error: float = 0.05
-    """Chance that a bank without any true effect ever claims one; also the expected share of false
-    ones among the claims. Half is spent on categories, half on constraints. Above 0, below 1."""
-    effect: float = 0.1
-    """The effect that is looked for (share solved). Others are found, too, a little later."""
-    holdout: float = 0.1
-    """Where the coins end: the share of recalls, and of entries, that are withheld. 0 = no coins,
-    and so no new evidence. At most ``holdout_start``."""
-    holdout_start: float = 0.5
-    """Where the coins start. 0.5 learns fastest. Below 1."""
-    holdout_halved: int = 200
-    """Judged outcomes after which a coin's probability is halved, down to ``holdout``."""
-    first_chance: int = 20
-    """Judged outcomes, over all agents, up to which a new constraint takes one place in front."""
-    optimism: float = 0.75
-    """Standard deviations that uncertainty adds to a pooled uplift when constraints are ranked."""
-    second_chance: float = 2.0
-    """Standard deviations that may lift a constraint above showing nothing where none ranks there:
-    what fell behind by bad luck would stay there otherwise, for nothing more is heard of it."""
-    optimism_fades: int = 300
-    """Judged outcomes of a constraint with an agent over which optimism fades and caution grows."""
-    caution: float = 1.0
-    """Standard deviations by which a constraint that had its time must rank above showing nothing:
-    1.0 = it probably (84 %) helps."""
-    relevance_step: float = 0.1
-    """Candidates whose relevance falls into the same step are equal and are ranked by uplift."""
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __post_init__(self) -> None:
-        _within("error", self.error, 0 < self.error < 1, "above 0 and below 1")
-        _within("effect", self.effect, 0 < self.effect <= 1, "above 0 and at most 1")
-        fits = 0 <= self.holdout <= self.holdout_start < 1
-        _within(
-            "holdout", self.holdout, fits, f"from 0 to holdout_start={self.holdout_start!r} < 1"
-        )
-        _within("holdout_halved", self.holdout_halved, self.holdout_halved > 0, "above 0")
-        _within("first_chance", self.first_chance, self.first_chance >= 0, "0 or above")
-        _within("optimism", self.optimism, self.optimism >= 0, "0 or above")
-        _within("second_chance", self.second_chance, self.second_chance >= 0, "0 or above")
-        _within("caution", self.caution, self.caution >= 0, "0 or above")
-        _within("optimism_fades", self.optimism_fades, self.optimism_fades > 0, "above 0")
-        _within("relevance_step", self.relevance_step, self.relevance_step > 0, "above 0")
+    error: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="chance that a bank without any true effect ever claims one, and the expected "
+        "share of false ones among the claims; half is spent on categories, half on constraints",
+    )
+    effect: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="effect that is looked for (share solved); others are found a little later",
+    )
+    holdout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="where the coins end: the share of recalls, and of entries, that are withheld; "
+        "0 = no coins, and so no new evidence; at most `holdout_start`",
+    )
+    holdout_start: float = Field(
+        default=0.5, ge=0, lt=1, description="where the coins start; 0.5 learns fastest"
+    )
+    holdout_halved: int = Field(
+        default=200,
+        gt=0,
+        description="judged outcomes after which a coin's probability is halved, down to `holdout`",
+    )
+    first_chance: int = Field(
+        default=20,
+        ge=0,
+        description="judged outcomes, over all agents, up to which a new constraint takes one "
+        "place in front",
+    )
+    optimism: float = Field(
+        default=0.75,
+        ge=0,
+        description="standard deviations that uncertainty adds to a pooled uplift in the ranking",
+    )
+    second_chance: float = Field(
+        default=2.0,
+        ge=0,
+        description="standard deviations that may lift a constraint above showing nothing where "
+        "none ranks there: of what is not shown nothing more is heard",
+    )
+    optimism_fades: int = Field(
+        default=300,
+        gt=0,
+        description="judged outcomes of a constraint with an agent over which optimism fades and "
+        "caution grows",
+    )
+    caution: float = Field(
+        default=1.0,
+        ge=0,
+        description="standard deviations by which a constraint that had its time must rank above "
+        "showing nothing: 1.0 = it probably (84 %) helps",
+    )
+    relevance_step: float = Field(
+        default=0.1,
+        gt=0,
+        description="candidates whose relevance falls into the same step are equal and are ranked "
+        "by uplift",
+    )
+    candidates: int = Field(
+        default=20, gt=0, description="constraints that recall finds for the rules to choose among"
+    )
+    assessed_every: int = Field(
+        default=50,
+        gt=0,
+        description="outcomes after which a bank is assessed again; from 10,000 on about a "
+        "hundredth of all",
+    )
 
+    @model_validator(mode="after")
+    def _holdout_ends_where_it_may(self) -> Self:
+        if self.holdout > self.holdout_start:
+            raise ValueError(
+                f"holdout must be from 0 to holdout_start={self.holdout_start!r}, "
+                f"not {self.holdout!r}"
+            )
+        return self
 
-def _within(name: str, value: float, fits: bool, valid: str) -> None:
-    if not fits:
-        raise ValueError(f"{name} must be {valid}, not {value!r}")
+    def step(self, outcomes: int) -> int:
+        """How many outcomes are waited for before a bank that has so many is assessed again."""
+        hundreds = outcomes // (100 * self.assessed_every)
+        return self.assessed_every << max(0, hundreds.bit_length() - 1)
