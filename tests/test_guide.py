@@ -73,7 +73,7 @@ def test_guidance_may_close_with_the_request_to_recite_it():
 def test_any_words_stay_inside_the_fence_and_the_budget(entries, budget):
     """Whatever a constraint holds: one line each, one fence, no hidden character, in budget."""
     guidance = write_guidance(entries, budget)
-    assert guidance.tokens <= budget
+    assert guidance.tokens == count_tokens(guidance.text) <= budget
     if not guidance.shown:
         assert guidance.text == ""
         return

@@ -19,6 +19,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from memcollab.records import Constraint
 
@@ -57,16 +58,26 @@ def write_guidance(
     lines: list[str] = []
     shown: list[str] = []
     closing = [_RECITE] if recite else []
+    spent = _frame_weight(recite)
     for constraint in constraints:
         line = f"{len(lines) + 1}. {_harmless(constraint.text)}"
-        if constraint.id in shown or count_tokens(_block([*lines, line, *closing])) > budget:
+        weight = _weight(f"{line}\n")
+        if constraint.id in shown or math.ceil(spent + weight) > budget:
             continue
         lines.append(line)
         shown.append(constraint.id)
+        spent += weight
     if not lines:
         return Guidance()
     text = _block([*lines, *closing])
-    return Guidance(text=text, tokens=count_tokens(text), shown=tuple(shown))
+    return Guidance(text=text, tokens=math.ceil(spent), shown=tuple(shown))
+
+
+@cache
+def _frame_weight(recite: bool) -> float:
+    """What a block weighs without any constraint. No piece of a text goes over a line break, so
+    weights of lines add up."""
+    return _weight(_block([_RECITE] if recite else []))
 
 
 def fence(text: str) -> str:
@@ -147,7 +158,12 @@ def count_tokens(text: str) -> int:
     wordllama carries (Llama 2's; newer ones need fewer tokens): 1.10 times the true count on
     English advice, and between 0.93 and 1.3 times on nine of ten task texts.
     """
-    return math.ceil(sum(_cost(piece) for piece in _PIECE.findall(text)))
+    return math.ceil(_weight(text))
+
+
+def _weight(text: str) -> float:
+    """Tokens before rounding: a multiple of one half, so that sums are exact."""
+    return sum(_cost(piece) for piece in _PIECE.findall(text))
 
 
 def _cost(piece: str) -> float:

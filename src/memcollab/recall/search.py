@@ -180,10 +180,11 @@ class _Candidate:
     def __lt__(self, other: _Candidate) -> bool:
         return self.score > other.score
 
-    def overlaps(self, other: _Candidate) -> float:
-        """Cosine of the two anchors."""
-        mine = self.scored.partition.anchor_vectors[self.number]
-        return float(mine @ other.scored.partition.anchor_vectors[other.number])
+    @property
+    def anchor(self) -> Vectors:
+        """Its vector, of length 1: shape (dim,)."""
+        anchor: Vectors = self.scored.partition.anchor_vectors[self.number]
+        return anchor
 
     @property
     def match(self) -> _Match:
@@ -252,8 +253,11 @@ def _fused(
     bounds[~np.concatenate(visible)] = -1
     chosen: list[_Candidate] = []
     itself: list[int] = []
+    anchors = np.empty((min(recipe.limit, len(bounds)), len(query.vector)), query.vector.dtype)
     for candidate in _falling(scored, bounds, recipe.min_score, itself):
-        if all(candidate.overlaps(other) <= recipe.max_overlap for other in chosen):
+        cosines = np.vecdot(anchors[: len(chosen)], candidate.anchor)
+        if cosines.max(initial=-1) <= recipe.max_overlap:
+            anchors[len(chosen)] = candidate.anchor
             chosen.append(candidate)
             if len(chosen) == recipe.limit:
                 break
