@@ -268,9 +268,7 @@ class MemCollab:
         """
         intake = Intake(frozenset(), None)
         added = self.bank.add_trajectories(intake.judged_runs(runs))
-        return intake.report().model_copy(
-            update={"known": added.known, "recipe": self.recipe.name}
-        )
+        return intake.report().model_copy(update={"known": added.known, "recipe": self.recipe.name})
 
     def _distil(
         self,

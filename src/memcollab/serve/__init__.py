@@ -2,7 +2,7 @@
 
 A request passes these, in this order; each is the only one that knows its matter:
 
-    gate      ASGI, around everything: request id, bank, key, rate and size, then log, metrics, audit
+    gate      ASGI, around everything: bank, key, rate and size; then log, metrics, audit
     replays   ASGI: the same idempotency key and body get the same answer
     app       ``build_app``: puts the doors together and turns errors into answers
     http      the door ``/v1``

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,8 +24,8 @@ from memcollab.serve.service import Service
 ABOUT = """\
 One shared memory for LLM agents that run on different models.
 
-Paths may begin with the name of a bank: `/team/v1/recall`. Without it they are about the bank of the
-key, or the only one there is. Writes take an `Idempotency-Key`: the same key with the same request
+Paths may begin with the name of a bank: `/team/v1/recall`. Without it they are about the bank of
+the key, or the only one there is. Writes take an `Idempotency-Key`: the same key with the same request
 gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457) whose
 `detail` says what happened, what is valid and what to do next."""
 # A door is its router; what has to be mounted (MCP, a proxy's app) is mounted in ``build_app``.
@@ -61,7 +61,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     return problems.answer(error, request.scope["state"]["request_id"])
 
 
-_Handler = Callable[[Request, Exception], Awaitable[Response]]
+_Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 _HANDLERS: dict[int | type[Exception], _Handler] = {
     MemCollabError: _answer,
     RequestValidationError: _answer,

@@ -32,8 +32,8 @@ def check_name(name: str) -> str:
     """Raises: UsageError: it cannot be the name of a bank."""
     if not NAME.fullmatch(name) or name in DOORS:
         raise UsageError(
-            f"{name!r} is no name of a bank. Valid: 1 to 63 of a-z, 0-9, - and _, a letter or digit "
-            f"first; not {', '.join(sorted(DOORS))}. Next: choose another name"
+            f"{name!r} is no name of a bank. Valid: 1 to 63 of a-z, 0-9, - and _, a letter or "
+            f"digit first; not {', '.join(sorted(DOORS))}. Next: choose another name"
         )
     return name
 
@@ -92,8 +92,8 @@ def _settle(stored: asyncio.Future[None], failure: Exception | None) -> None:
 
 
 class Tenant:
-    """One bank at work. A warm recall takes a millisecond or two and runs in the event loop: handing
-    it to a thread costs more than it saves. One that has to load or rebuild the index runs in a
+    """One bank at work. A warm recall takes a millisecond or two and runs in the event loop:
+    handing it to a thread costs more than it saves. One that has to load or rebuild the index runs in a
     thread, and those that come meanwhile wait there."""
 
     def __init__(self, name: str, memory: MemCollab) -> None:

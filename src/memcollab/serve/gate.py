@@ -57,7 +57,7 @@ class Gate:
                 await self._pass(visit, receive)
         except HTTPException as refused:
             await problems.answer(refused, visit.id)(visit.scope, receive, visit.send)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is answered with 500 and logged
             if visit.status == 0:
                 await problems.answer(error, visit.id)(visit.scope, receive, visit.send)
             LOG.exception("request failed", extra={"fields": {"request": visit.id}})

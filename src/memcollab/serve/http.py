@@ -299,7 +299,7 @@ class LearnRequest(_Body):
 
 @router.post("/learn", status_code=202, response_model=Job, tags=["learn"])
 async def learn(request: Request, body: LearnRequest) -> Response:
-    """Start to learn from the runs that the bank holds, with the server's writer. Scope: `curate`."""
+    """Start to learn from the runs that the bank holds, by the server's writer. Scope: `curate`."""
     caller_of(request, "curate")
     service, name = service_of(request), bank_name_of(request)
     await tenant_of(request)
@@ -349,7 +349,7 @@ async def job_events(request: Request, id: str) -> Response:
 class ConstraintPage(BaseModel):
     """Constraints, best supported first."""
 
-    constraints: list[ConstraintView]  # type: ignore[valid-type]
+    constraints: list[ConstraintView]
     next: str | None = Field(description="`cursor` of the page behind this one; null: no more")
 
 
@@ -389,7 +389,8 @@ def _cursor(last: Constraint) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
 
 
-_Place = TypeAdapter(tuple[Annotated[int, Field(ge=0, lt=2**31)], Annotated[int, Field(ge=0, lt=2**31)], str])  # fmt: skip
+_Count = Annotated[int, Field(ge=0, lt=2**31)]
+_Place = TypeAdapter(tuple[_Count, _Count, str])
 
 
 def _place(cursor: str | None) -> tuple[int, int, str] | None:
@@ -406,7 +407,7 @@ def _place(cursor: str | None) -> tuple[int, int, str] | None:
 class ConstraintDetail(BaseModel):
     """A constraint with all that is behind it."""
 
-    constraint: ConstraintView  # type: ignore[valid-type]
+    constraint: ConstraintView
     sources: list[dict[str, Any]] = Field(
         description="each draft behind it: what the writer said (`screened`), the `contrast`, its "
         "`task`, and the runs `preferred` and `other`"
@@ -488,7 +489,7 @@ async def export(
 ) -> Response:
     """The bank as JSONL: the same knowledge gives the same bytes. Scope: `admin`."""
     # Written aside first: a slow reader holds no snapshot of the bank, and an error is a status.
-    stream: IO[bytes] = TemporaryFile()
+    stream: IO[bytes] = TemporaryFile()  # noqa: SIM115 - closed when it was read
     try:
         await asked_of(request, "admin", lambda bank: bank.export(stream, runs=runs))
     except BaseException:
@@ -581,5 +582,3 @@ async def audit(
     if (name := request.state.bank_name) is not None:
         found = found.where(AUDIT.c.bank == name)
     return _json(await to_thread.run_sync(service_of(request).ledger.rows, found))
-
-

@@ -1,8 +1,8 @@
 """Who calls, and what a key opens.
 
-A key reads ``mc_<id>_<secret>``. The secret is 256 random bits, so its SHA-256 is stored and no slow
-hash: slowness guards what can be guessed, and would cost every request 50 ms for nothing. The key is
-shown once, when it is made; in logs, errors and the ledger it is only ever its id.
+A key reads ``mc_<id>_<secret>``. The secret is 256 random bits, so its SHA-256 is stored and no
+slow hash: slowness guards what can be guessed, and would cost every request 50 ms. The key is shown
+once, when it is made; in logs, errors and the ledger it is only ever its id.
 """
 
 from __future__ import annotations
@@ -72,16 +72,14 @@ NEIGHBOUR = Caller(None, "loopback", frozenset(SCOPES))
 
 
 class Keyring:
-    """The keys of a server, in its ledger. What a key opens is remembered for a second, so a revoked
-    one is shut out within that."""
+    """The keys of a server, in its ledger. What a key opens is remembered for a second, so a
+    revoked one is shut out within that."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._remembered: dict[str, tuple[float, Caller]] = {}
 
-    def create(
-        self, name: str, scopes: Iterable[str], bank: str | None = None
-    ) -> tuple[str, Key]:
+    def create(self, name: str, scopes: Iterable[str], bank: str | None = None) -> tuple[str, Key]:
         """A new key in the clear, and how it is listed. Raises: UsageError: no such scope."""
         wanted = tuple(dict.fromkeys(scopes))
         unknown = [scope for scope in wanted if scope not in SCOPES]

@@ -109,4 +109,3 @@ def _faults(error: RequestValidationError) -> str:
 def _short(value: object) -> str:
     text = ascii(value)
     return text if len(text) <= 80 else text[:77] + "..."
-

@@ -1,7 +1,7 @@
-"""What can be seen of a server: structured logs, metrics, spans. None of it holds a secret, a task or
-a constraint's words; metrics do not name banks either, since whoever scrapes them sees all.
+"""What can be seen of a server: structured logs, metrics, spans. None of it holds a secret, a task
+or a constraint's words; metrics do not name banks either, since whoever scrapes them sees all.
 
-Spans follow OpenTelemetry's conventions for memory operations of generative AI (``gen_ai.memory.*``,
+Spans follow OpenTelemetry's conventions for memory operations (``gen_ai.memory.*``,
 status "development"), through ``opentelemetry-api`` where it is installed and set up.
 """
 
