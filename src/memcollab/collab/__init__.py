@@ -199,12 +199,14 @@ class MemCollab:
         from memcollab.sources import load_mapping, read_runs
 
         intake = Intake(frozenset(exclude_agents), progress)
-        read = read_runs(
-            paths,
-            mapping=load_mapping(mapping) if mapping else None,
-            strict=strict,
-            on_skip=intake.skipped.append,
-        )
+        read: Iterable[Trajectory | Rejected] = ()
+        if paths:
+            read = read_runs(
+                paths,
+                mapping=load_mapping(mapping) if mapping else None,
+                strict=strict,
+                on_skip=intake.skipped.append,
+            )
         runs = intake.judged_runs(read)
         choose = partial(
             learning.choose_contrasts,
@@ -213,7 +215,7 @@ class MemCollab:
             limit=max_contrasts,
         )
         if dry_run:
-            summaries = [run.summary for run in runs]
+            summaries = [run.summary for run in runs] if paths else list(self.bank.summaries())
             report = learning.report_of(intake, summaries, choose(summaries), self.recipe)
             return report.model_copy(update={"dry_run": True})
         if batch_out:

@@ -25,9 +25,9 @@ ABOUT = """\
 One shared memory for LLM agents that run on different models.
 
 Paths may begin with the name of a bank: `/team/v1/recall`. Without it they are about the bank of
-the key, or the only one there is. Writes take an `Idempotency-Key`: the same key with the same request
-gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457) whose
-`detail` says what happened, what is valid and what to do next."""
+the key, or the only one there is. Writes take an `Idempotency-Key`: the same key with the same
+request gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457)
+whose `detail` says what happened, what is valid and what to do next."""
 # A door is its router; what has to be mounted (MCP, a proxy's app) is mounted in ``build_app``.
 DOORS = (http.router,)
 

@@ -92,9 +92,12 @@ def _settle(stored: asyncio.Future[None], failure: Exception | None) -> None:
 
 
 class Tenant:
-    """One bank at work. A warm recall takes a millisecond or two and runs in the event loop:
-    handing it to a thread costs more than it saves. One that has to load or rebuild the index runs in a
-    thread, and those that come meanwhile wait there."""
+    """One bank at work.
+
+    A warm recall takes a millisecond or two and runs in the event loop: handing it to a thread
+    costs more than it saves. One that has to load or rebuild the index runs in a thread, and those
+    that come meanwhile wait there.
+    """
 
     def __init__(self, name: str, memory: MemCollab) -> None:
         self.name = name

@@ -535,7 +535,8 @@ async def import_(request: Request) -> Response:
             await to_thread.run_sync(stream.write, chunk)
         stream.seek(0)
         found = await to_thread.run_sync(memory.import_, stream)
-    return _json(asdict(found))
+    refused = [asdict(line) for line in found.refused]
+    return _json({**vars(found), "refused": refused})
 
 
 # ---- the server
