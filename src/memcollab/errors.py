@@ -13,7 +13,11 @@
     ├── NotFound                   5   no constraint, recall or trajectory has that id
     ├── ModelError                 6   a language model gave no answer to one request
     │   └── ModelUnavailable       6   it will answer none: wrong key, no server, no such model
-    └── SandboxError               7   model-written code cannot be run safely here
+    ├── SandboxError               7   model-written code cannot be run safely here
+    ├── AccessDenied               8   a key does not open this
+    │   └── KeyNeeded              8   there is no key, or none that is known
+    └── ServerError                9   a memcollab server cannot be reached, or failed
+        └── TryLater               9   it is busy or was asked too often: ``retry_after`` seconds
 
 A message says what happened, the value (``!r``), what is valid, and the next command.
 """
@@ -95,3 +99,28 @@ class SandboxError(MemCollabError):
     """Model-written code cannot be run safely here."""
 
     exit_code = 7
+
+
+class AccessDenied(MemCollabError):
+    """A key does not open this: another bank's, or without the scope."""
+
+    exit_code = 8
+
+
+class KeyNeeded(AccessDenied):
+    """There is no key, or none that is known."""
+
+
+class ServerError(MemCollabError):
+    """A memcollab server cannot be reached, or failed."""
+
+    exit_code = 9
+
+
+class TryLater(ServerError):
+    """A server is busy with the same request, or was asked too often; ``retry_after`` is in
+    seconds."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

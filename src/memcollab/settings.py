@@ -33,7 +33,9 @@ class Settings(BaseSettings):
         env_prefix="MEMCOLLAB_", toml_file=PROJECT_FILE, extra="forbid", frozen=True
     )
 
-    bank: str = Field(default="memcollab.db", description="path of the bank")
+    bank: str = Field(default="memcollab.db", description="path of the bank, or a server's URL")
+    bank_key: SecretStr | None = Field(default=None, description="key of a bank behind a URL")
+    banks: Path | None = Field(default=None, description="folder of the banks that serve serves")
     recipe: str = Field(default="default", description="default, paper-v1, paper-v2 or single")
     writer: str | None = Field(default=None, description="model that distils: provider:model")
     writer_url: str | None = Field(default=None, description="OpenAI-compatible server of it")
@@ -74,6 +76,9 @@ class Settings(BaseSettings):
         from memcollab.collab import MemCollab
         from memcollab.embed import remote
 
+        if self.bank.startswith(("http://", "https://")):
+            opens = self.bank_key.get_secret_value() if self.bank_key else None
+            return MemCollab(self.bank, key=opens, recipe=self.recipe, create=create)
         embedder = None
         if self.embedder:
             if not self.embedder_url:
@@ -118,4 +123,5 @@ def load(**given: Any) -> Settings:
 
 def _shown(fault: Mapping[str, Any]) -> str:
     """The value at fault; that of a key stays out of messages and logs."""
-    return "(hidden)" if "api_key" in fault["loc"] else repr(fault["input"])
+    secret = {"api_key", "bank_key"} & set(fault["loc"])
+    return "(hidden)" if secret else repr(fault["input"])

@@ -270,11 +270,13 @@ class Bank:
         text: str | None = None,
         limit: int | None = None,
         offset: int = 0,
+        after: tuple[int, int, str] | None = None,
     ) -> list[Constraint]:
         """Constraints that pass every filter given, best supported first, one page of them.
 
         ``category`` without a subcategory means all of it; ``text`` is looked for in the words,
-        ASCII letter case aside.
+        ASCII letter case aside. A page goes on behind ``after``: the support (tasks, contrasts) and
+        the id of the last one of the page before; unlike an ``offset`` that place does not move.
 
         Raises:
             UsageError: there is no such status, or the category is no label.
@@ -285,7 +287,7 @@ class Bank:
             memory.check_status(status)
         wanted = Filter(status, category, scope, harness, text)
         with self._reading() as connection:
-            return memory.constraints(connection, wanted, limit, offset)
+            return memory.constraints(connection, wanted, limit, offset, after)
 
     def constraint(self, id: str) -> Constraint:
         """One constraint."""
@@ -338,6 +340,14 @@ class Bank:
         content, at = recall.model_dump_json(), _now()
         with self._writing(quick=True) as connection:
             serving.save_recall(connection, recall, content, at)
+
+    def save_recalls(self, recalls: Iterable[Recall]) -> None:
+        """Store many in one transaction: all of them, or none."""
+        rows = [(recall, recall.model_dump_json()) for recall in recalls]
+        with self._writing(quick=True) as connection:
+            at = _now()
+            for recall, content in rows:
+                serving.save_recall(connection, recall, content, at)
 
     def recall(self, id: str) -> Recall:
         """A stored recall."""

@@ -104,18 +104,35 @@ class Filter:
 
 
 def constraints(
-    connection: sa.Connection, wanted: Filter, limit: int | None, offset: int
+    connection: sa.Connection,
+    wanted: Filter,
+    limit: int | None,
+    offset: int,
+    after: tuple[int, int, str] | None,
 ) -> list[Constraint]:
     """One page, best supported first."""
     table = CONSTRAINTS.c
     statement = (
         sa.select(CONSTRAINTS)
-        .where(*wanted.conditions())
+        .where(*wanted.conditions(), *_behind(after))
         .order_by(table.support_tasks.desc(), table.support_contrasts.desc(), table.id)
         .limit(limit)
         .offset(offset)
     )
     return [constraint_from(row) for row in connection.execute(statement).mappings()]
+
+
+def _behind(after: tuple[int, int, str] | None) -> list[sa.ColumnElement[bool]]:
+    """What stands behind a place in the order of ``constraints``."""
+    if after is None:
+        return []
+    table = CONSTRAINTS.c
+    tasks, contrasts, id = after
+    less = sa.or_(
+        table.support_contrasts < contrasts,
+        sa.and_(table.support_contrasts == contrasts, table.id > id),
+    )
+    return [sa.or_(table.support_tasks < tasks, sa.and_(table.support_tasks == tasks, less))]
 
 
 def conflicts(connection: sa.Connection, constraint_id: str | None) -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """The command line: arguments in, tables or JSON out; no logic.
 
 Every command takes ``--json`` and returns the exit code that ``memcollab.errors`` draws: 0 done,
-2 unusable input, 3 nothing learned, 4 bank, 5 not found, 6 model, 7 sandbox.
+2 unusable input, 3 nothing learned, 4 bank, 5 not found, 6 model, 7 sandbox, 8 no key for it,
+9 a server.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import orjson
 import typer
 
 from memcollab import __version__
-from memcollab.cli import bank, bench, demo, doctor, evidence, learn, recall
+from memcollab.cli import bank, bench, demo, doctor, evidence, key, learn, recall, serve
 from memcollab.errors import MemCollabError
 
 app = typer.Typer(
@@ -29,6 +30,8 @@ app.command()(recall.outcome)
 app.command()(evidence.evidence)
 app.add_typer(bank.app, name="bank")
 app.add_typer(bench.app, name="bench")
+app.command()(serve.serve)
+app.add_typer(key.app, name="key")
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 

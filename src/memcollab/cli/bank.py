@@ -125,7 +125,10 @@ def _bank(path: str | None) -> Bank:
     from memcollab import settings
     from memcollab.bank import Bank
 
-    return Bank.open(settings.load(bank=path).bank, create=False, read_only=True)
+    chosen = settings.load(bank=path)
+    if chosen.bank.startswith(("http://", "https://")):
+        return chosen.collab().bank
+    return Bank.open(chosen.bank, create=False, read_only=True)
 
 
 def _opened(path: Path, mode: str) -> IO[bytes]:

@@ -10,6 +10,9 @@ import typer
 BankPath = Annotated[
     str | None, typer.Option("--bank", "-b", help="Path of the bank.", show_default="memcollab.db")
 ]
+BanksPath = Annotated[
+    Path | None, typer.Option("--banks", help="Folder of banks, one NAME.db each.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="default, paper-v1, paper-v2 or single.")

@@ -25,6 +25,7 @@ from memcollab.records import Constraint, Effect, EvidenceReport, LearnReport, R
 if TYPE_CHECKING:
     from memcollab.bench.collect import CollectReport
     from memcollab.bench.plan import Cell
+    from memcollab.serve.keys import Key
 
 console = Console(highlight=False)
 
@@ -92,6 +93,28 @@ def value(result: Any, *, as_json: bool) -> None:
         return
     plain = _plain(result)
     facts("", list(plain.items()))
+
+
+def key(token: str, made: Key, *, as_json: bool) -> None:
+    """A new key, the only time that it is seen."""
+    if as_json:
+        emit({"key": token, **asdict(made)})
+        return
+    console.print(token, markup=False, soft_wrap=True)
+    facts("", [("id", made.id), ("scopes", ", ".join(made.scopes)), ("bank", made.bank or "all")])
+
+
+def keys(found: Sequence[Key], *, as_json: bool) -> None:
+    if as_json:
+        emit({"keys": [asdict(each) for each in found]})
+        return
+    table = Table(box=None)
+    for head in ("id", "name", "scopes", "bank", "created", "revoked"):
+        table.add_column(head)
+    for each in found:
+        row = (each.id, each.name, " ".join(each.scopes), each.bank or "all", each.created[:16])
+        table.add_row(*map(escape, row), (each.revoked or "")[:16])
+    console.print(table)
 
 
 def learn_report(report: LearnReport, *, as_json: bool) -> None:

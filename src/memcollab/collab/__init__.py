@@ -19,16 +19,17 @@ started again therefore ends in the same bank.
 ``experience`` what outcomes say of what is found
 ``serving``    the index, and the way of one task through it
 ``proof``      does memory help, and does it pay
+``remote``     the same object over a server's bank
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 # First, though nothing here uses it: imported from deep inside the bank it costs 20 ms more of the
 # 350 before a recall, because CPython then takes and returns a piece of its stack at every step.
@@ -53,7 +54,9 @@ from memcollab.records import (
     LearnReport,
     Outcome,
     Recall,
+    Rejected,
     Task,
+    Trajectory,
     Usage,
 )
 from memcollab.scrub import Scrubber
@@ -72,7 +75,10 @@ class MemCollab:
     """One shared memory: learn from runs, recall for a task, record how it ended.
 
     Args:
-        bank: path of the bank; made when something is learned into it.
+        bank: path of the bank; made when something is learned into it. Or the URL of a bank that
+            ``memcollab serve`` serves: the same methods, with the server's recipe, taxonomy,
+            embedder and writer in place of one's own.
+        key: opens a bank behind a URL.
         recipe: a recipe or its name: ``default``, ``paper-v1``, ``paper-v2``.
         taxonomy: a TOML file in place of the built-in categories.
         embedder: in place of the bundled one.
@@ -84,12 +90,22 @@ class MemCollab:
     Raises:
         UsageError: no such recipe, an unusable taxonomy, a holdout that cannot be.
         BankError: the bank cannot be opened (when it is first needed).
+        AccessDenied, ServerError: of a bank behind a URL, from every method.
     """
+
+    def __new__(cls, bank: str | Path = "memcollab.db", **_given: Any) -> Self:
+        """A URL makes the object that asks a server."""
+        if cls is MemCollab and str(bank).startswith(("http://", "https://")):
+            from memcollab.collab.remote import RemoteMemCollab
+
+            return cast("Self", object.__new__(RemoteMemCollab))
+        return object.__new__(cls)
 
     def __init__(
         self,
         bank: str | Path = "memcollab.db",
         *,
+        key: str | None = None,
         recipe: str | Recipe = "default",
         taxonomy: Path | None = None,
         embedder: Embedder | None = None,
@@ -97,6 +113,11 @@ class MemCollab:
         holdout_start: float | None = None,
         create: bool = True,
     ) -> None:
+        if key is not None:
+            raise UsageError(
+                f"a key was given with {str(bank)!r}, which is a path. Valid: a key with a URL. "
+                "Next: give MemCollab the URL of the server's bank, or no key"
+            )
         self.recipe = _holding_out(recipe_named(recipe), holdout, holdout_start)
         self.taxonomy = Taxonomy.load(taxonomy)
         self._path = bank
@@ -170,7 +191,7 @@ class MemCollab:
         """Learn from runs: read, contrast, distil, screen, merge, store.
 
         Args:
-            paths: files, archives or folders of runs.
+            paths: files, archives or folders of runs; without any, the runs that the bank holds.
             writer: the model that distils: ``provider:model``, ``recorded:FILE``, or an object.
             writer_url: an OpenAI-compatible server of the writer; ``key`` opens it.
             mapping: a TOML file that says how to read foreign runs.
@@ -196,12 +217,14 @@ class MemCollab:
         from memcollab.sources import load_mapping, read_runs
 
         intake = Intake(frozenset(exclude_agents), progress)
-        read = read_runs(
-            paths,
-            mapping=load_mapping(mapping) if mapping else None,
-            strict=strict,
-            on_skip=intake.skipped.append,
-        )
+        read: Iterable[Trajectory | Rejected] = ()
+        if paths:
+            read = read_runs(
+                paths,
+                mapping=load_mapping(mapping) if mapping else None,
+                strict=strict,
+                on_skip=intake.skipped.append,
+            )
         runs = intake.judged_runs(read)
         choose = partial(
             learning.choose_contrasts,
@@ -210,7 +233,7 @@ class MemCollab:
             limit=max_contrasts,
         )
         if dry_run:
-            summaries = [run.summary for run in runs]
+            summaries = [run.summary for run in runs] if paths else list(self.bank.summaries())
             report = learning.report_of(intake, summaries, choose(summaries), self.recipe)
             return report.model_copy(update={"dry_run": True})
         if batch_out:
@@ -220,7 +243,7 @@ class MemCollab:
             answers_from = writers.writer_of(writer, writer_url, key, batch_in)
             name = answers_from.name
         added = self.bank.add_trajectories(runs)
-        summaries = list(self.bank.summaries(intake.tasks))
+        summaries = list(self.bank.summaries(intake.tasks if paths else None))
         contrasts = choose(summaries)
         self.bank.save_contrasts(contrasts)
         report = learning.report_of(intake, summaries, contrasts, self.recipe)
@@ -232,6 +255,40 @@ class MemCollab:
             came = self._distil(requests, answers_from, parallel, progress)
             came |= learning.came_of(self.bank, contrasts, name)
         return report.model_copy(update={"known": added.known, "writer": name, **came})
+
+    def add_runs(
+        self,
+        *paths: str | Path,
+        mapping: str | Path | None = None,
+        strict: bool = False,
+    ) -> LearnReport:
+        """Read runs into the bank and learn nothing from them yet; ``learn()`` does, later.
+
+        Raises:
+            UsageError: a path or the mapping cannot be used.
+            RunRejected: a run was rejected and ``strict`` is set.
+        """
+        from memcollab.sources import load_mapping, read_runs
+
+        skipped: list[str] = []
+        read = read_runs(
+            paths,
+            mapping=load_mapping(mapping) if mapping else None,
+            strict=strict,
+            on_skip=skipped.append,
+        )
+        report = self.add_trajectories(read)
+        return report.model_copy(update={"skipped_files": tuple(skipped)})
+
+    def add_trajectories(self, runs: Iterable[Trajectory | Rejected]) -> LearnReport:
+        """Store those runs that are judged, without secrets and without our own guidance.
+
+        Returns:
+            The counts of what came in: ``seen``, ``judged``, ``rejected``, ``known`` and so on.
+        """
+        intake = Intake(frozenset(), None)
+        added = self.bank.add_trajectories(intake.judged_runs(runs))
+        return intake.report().model_copy(update={"known": added.known, "recipe": self.recipe.name})
 
     def _distil(
         self,
@@ -265,6 +322,7 @@ class MemCollab:
         category: str | Category | None = None,
         limit: int | None = None,
         store: bool = True,
+        keep: Callable[[Recall], None] | None = None,
     ) -> Recall:
         """The few constraints that fit ``task``, by its category first; no model is asked.
 
@@ -276,6 +334,7 @@ class MemCollab:
             limit: constraints at most; else the recipe's.
             store: keep the recall, so that an outcome can be tied to it. With False nothing at all
                 is written to the bank, not even its caches, and nothing is withheld as evidence.
+            keep: takes the recall in place of the bank, to store it later (``Bank.save_recalls``).
 
         Returns:
             ``guidance`` to put before the task, ``entries`` with scores and reasons, or
@@ -293,8 +352,15 @@ class MemCollab:
         recall = self._serving.recall(asked, who, recipe, coins=store)
         if store:
             self._derived.save()
-            self.bank.save_recall(recall)
+            (keep or self.bank.save_recall)(recall)
         return recall
+
+    def warm(self) -> int:
+        """Load all that recall needs and bring it up to date; how many constraints there are. The
+        first recall does the same for its category."""
+        count = self._serving.build()
+        self._derived.save()
+        return count
 
     def record_outcome(
         self,

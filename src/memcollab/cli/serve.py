@@ -1,0 +1,39 @@
+"""``memcollab serve``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from memcollab.cli import options
+
+
+def serve(
+    bank: options.BankPath = None,
+    banks: options.BanksPath = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but loopback needs a key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    require_key: Annotated[
+        bool, typer.Option("--require-key", help="Ask for a key on loopback, too.")
+    ] = False,
+    writer: options.Writer = None,
+    writer_url: options.WriterUrl = None,
+    recipe: options.RecipeName = None,
+    max_body: Annotated[int, typer.Option(min=1, help="MiB of a request.")] = 8,
+    max_upload: Annotated[int, typer.Option(min=1, help="MiB of an upload or import.")] = 1024,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Requests a second of one key; 0 is no limit.")
+    ] = 1000,
+) -> None:
+    """Serve a bank, or a folder of banks, over HTTP."""
+    from memcollab import settings
+    from memcollab.serve.opening import Limits, open_service, run
+
+    chosen = settings.load(
+        bank=bank, banks=banks, writer=writer, writer_url=writer_url, recipe=recipe
+    )
+    limits = Limits(max_body * 2**20, max_upload * 2**20, rate)
+    run(open_service(chosen, limits=limits, require_key=require_key), host, port)

@@ -1,0 +1,118 @@
+"""``build_app``: the doors of a server, put together once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from memcollab import __version__
+from memcollab.errors import MemCollabError
+from memcollab.serve import http, problems
+from memcollab.serve.gate import Gate
+from memcollab.serve.problems import Problem
+from memcollab.serve.replays import Replays
+from memcollab.serve.service import Service
+
+ABOUT = """\
+One shared memory for LLM agents that run on different models.
+
+Paths may begin with the name of a bank: `/team/v1/recall`. Without it they are about the bank of
+the key, or the only one there is. Writes take an `Idempotency-Key`: the same key with the same
+request gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457)
+whose `detail` says what happened, what is valid and what to do next."""
+# A door is its router; what has to be mounted (MCP, a proxy's app) is mounted in ``build_app``.
+DOORS = (http.router,)
+
+
+def build_app(service: Service) -> FastAPI:
+    """The application over ``service``; it closes the service when it ends."""
+    app = FastAPI(
+        title="MemCollab",
+        version=__version__,
+        description=ABOUT,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+        exception_handlers=_HANDLERS,
+    )
+    app.state.service = service
+    for router in DOORS:
+        app.include_router(router)
+    app.add_api_route("/healthz", healthz, include_in_schema=False)
+    app.add_api_route("/readyz", readyz, include_in_schema=False)
+    app.add_api_route("/metrics", metrics, include_in_schema=False)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.add_middleware(Replays, ledger=service.ledger)
+    app.add_middleware(Gate, service=service)  # added last, so outermost
+    return app
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    return problems.answer(error, request.scope["state"]["request_id"])
+
+
+_Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+_HANDLERS: dict[int | type[Exception], _Handler] = {
+    MemCollabError: _answer,
+    RequestValidationError: _answer,
+    HTTPException: _answer,
+}
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    if service.banks.default is not None:
+        tenant = service.banks.tenant(service.banks.default)
+        await to_thread.run_sync(tenant.warm)
+    yield
+    await to_thread.run_sync(service.close)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=ABOUT, routes=app.routes
+        )
+        parts = schema["components"]
+        parts["schemas"]["Problem"] = Problem.model_json_schema()
+        parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        # Neighbours on loopback need none, hence the empty alternative.
+        schema["security"] = [{"key": []}, {}]
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+async def healthz() -> Response:
+    """The process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """It can serve: it is not ending, and its ledger and its banks' place can be read."""
+    service: Service = request.app.state.service
+    if service.closing:
+        return JSONResponse({"status": "closing"}, 503)
+    await to_thread.run_sync(_look, service)
+    return JSONResponse({"status": "ready"})
+
+
+def _look(service: Service) -> None:
+    service.keyring.list()
+    service.banks.names()
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format; any key opens it, for nothing in it is of one bank."""
+    service: Service = request.app.state.service
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")

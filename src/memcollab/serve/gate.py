@@ -1,0 +1,261 @@
+"""What every request passes, whatever its door: bank, key, rate and size going in; headers, log,
+metrics and audit going out.
+
+It is plain ASGI: nothing of it is paid twice, and it stands before MCP's and the proxy's apps as
+before our own. What it finds is in ``scope["state"]``: ``bank_name``, ``caller``, ``request_id``; a
+door may leave ``timings`` there, milliseconds by stage, for the ``Server-Timing`` header.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memcollab.errors import KeyNeeded, MemCollabError, NotFound, TryLater
+from memcollab.serve import problems
+from memcollab.serve.banks import DOORS, NAME
+from memcollab.serve.keys import NEIGHBOUR, Caller
+from memcollab.serve.ledger import AUDIT, now
+from memcollab.serve.service import Service
+from memcollab.serve.watch import LOG, caller_trace
+
+# Of a server's state, nothing of a bank: for probes, which have no key.
+OPEN = frozenset({"/healthz", "/readyz", "/v1/openapi.json"})
+_UPLOADS = frozenset({"/v1/trajectories/files", "/v1/import"})
+# Recalls are stored with their time and agent; an audit of them would double what one costs.
+_UNAUDITED = frozenset({"/v1/recall"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LOOPBACK_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.I)
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+class Gate:
+    """ASGI middleware around the application of a ``Service``."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+        self._rates = Rates(service.limits.rate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        visit = _Visit(scope, send, self._service)
+        metrics = self._service.metrics
+        metrics.open.inc()
+        try:
+            with caller_trace(visit.headers):
+                await self._pass(visit, receive)
+        except HTTPException as refused:
+            await problems.answer(refused, visit.id)(visit.scope, receive, visit.send)
+        except Exception as error:  # noqa: BLE001 - it is answered with 500 and logged
+            if visit.status == 0:
+                await problems.answer(error, visit.id)(visit.scope, receive, visit.send)
+            LOG.exception("request failed", extra={"fields": {"request": visit.id}})
+        finally:
+            metrics.open.dec()
+            visit.finish()
+
+    async def _pass(self, visit: _Visit, receive: Receive) -> None:
+        state = visit.scope["state"]
+        try:
+            if visit.path not in OPEN:
+                state["caller"] = visit.caller = await self._caller(visit)
+                state["bank_name"] = visit.bank = self._bank(visit, visit.caller)
+                self._rates.take(visit.caller.key or visit.address)
+            bounded = _bounded(receive, visit.headers, self._most(visit.path))
+        except (MemCollabError, HTTPException) as refused:
+            await problems.answer(refused, visit.id)(visit.scope, receive, visit.send)
+            return
+        await self._app(visit.scope, bounded, visit.send)
+
+    async def _caller(self, visit: _Visit) -> Caller:
+        scheme, _, token = visit.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token:
+            return await to_thread.run_sync(self._service.keyring.caller, token.strip())
+        if not self._service.require_key and visit.is_neighbour:
+            return NEIGHBOUR
+        raise KeyNeeded(
+            "this needs a key, and none was sent. Valid: the header `Authorization: Bearer KEY`; "
+            "without one only programs on the server's own machine that call it directly, and only "
+            "if it listens there alone. Next: memcollab key create"
+        )
+
+    def _bank(self, visit: _Visit, caller: Caller) -> str | None:
+        name = visit.bank or caller.bank or self._service.banks.default
+        if name is not None:
+            caller.enters(name)
+        if name is not None and not NAME.fullmatch(name):
+            raise NotFound(f"there is no bank {name!r}. Next: GET /v1/banks")
+        return name
+
+    def _most(self, path: str) -> int:
+        limits = self._service.limits
+        return limits.upload if path in _UPLOADS else limits.body
+
+
+class Rates:
+    """A token bucket for each caller."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._held: dict[str, tuple[float, float]] = {}
+
+    def take(self, who: str) -> None:
+        """Raises: TryLater: asked too often."""
+        if not self._rate:
+            return
+        at = time.monotonic()
+        tokens, last = self._held.get(who, (self._rate * 2, at))
+        tokens = min(self._rate * 2, tokens + (at - last) * self._rate)
+        if len(self._held) > 10_000:
+            self._held.clear()
+        self._held[who] = (tokens - 1 if tokens >= 1 else tokens, at)
+        if tokens < 1:
+            wait = (1 - tokens) / self._rate
+            raise TryLater(
+                f"more than {self._rate:g} requests a second of one caller. "
+                f"Next: wait {wait:.1f} seconds, then send it again",
+                retry_after=wait,
+            )
+
+
+class _Visit:
+    """One request on its way through."""
+
+    def __init__(self, scope: Scope, send: Send, service: Service) -> None:
+        self._send = send
+        self._service = service
+        self._began = time.perf_counter()
+        self.headers: Mapping[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        given = self.headers.get("x-request-id", "")
+        self.id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        self.bank, self.path = _split(scope["path"])
+        self.caller: Caller | None = None
+        self.status = 0
+        self.method = scope["method"]
+        self.address = (scope.get("client") or ("?",))[0]
+        state = {**scope.get("state", {}), "request_id": self.id, "bank_name": self.bank}
+        self.scope = {**scope, "path": self.path, "raw_path": self.path.encode(), "state": state}
+        # What a framework leaves in the scope (the route it chose) is read from this very one.
+
+    @property
+    def is_neighbour(self) -> bool:
+        """Whether it came from this machine, and from no browser page or proxy that anyone else may
+        be behind."""
+        return (
+            (self.address in ("127.0.0.1", "::1", "testclient"))
+            and _LOOPBACK_HOST.fullmatch(self.headers.get("host", "")) is not None
+            and "origin" not in self.headers
+            and not any(name in self.headers for name in _FORWARDED)
+        )
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self._is_write:
+                await to_thread.run_sync(self._audit)
+            message = {**message, "headers": [*message["headers"], *self._headers()]}
+        await self._send(message)
+
+    @property
+    def _is_write(self) -> bool:
+        done = self.status < 400 and self.method not in _SAFE
+        return done and self.path not in _UNAUDITED and self.caller is not None
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        timings = self.scope["state"].get("timings", {})
+        stages = [f"{name.replace(' ', '-')};dur={spent}" for name, spent in timings.items()]
+        total = f"total;dur={(time.perf_counter() - self._began) * 1000:.3f}"
+        return [
+            (b"x-request-id", self.id.encode()),
+            (b"server-timing", ", ".join([*stages, total]).encode("latin-1", "replace")),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+
+    def _audit(self) -> None:
+        caller = self.caller or NEIGHBOUR
+        row = {
+            "at": now(),
+            "bank": self.scope["state"].get("bank_name"),
+            "key": caller.key,
+            "who": caller.name,
+            "action": f"{self.method} {self.route}",
+            "target": self.path,
+            "status": self.status,
+            "request": self.id,
+        }
+        self._service.ledger.add(AUDIT, row)
+
+    @property
+    def route(self) -> str:
+        """The pattern of the path, so that ids do not become labels."""
+        pattern = getattr(self.scope.get("route"), "path", None)
+        return pattern or (self.path if self.path in OPEN else "other")
+
+    def finish(self) -> None:
+        spent = time.perf_counter() - self._began
+        metrics, route = self._service.metrics, self.route
+        metrics.requests.labels(route, self.method, self.status).inc()
+        metrics.seconds.labels(route).observe(spent)
+        fields = {
+            "request": self.id,
+            "method": self.method,
+            "route": route,
+            "status": self.status,
+            "ms": round(spent * 1000, 2),
+            "bank": self.bank,
+            "key": self.caller.key if self.caller else None,
+        }
+        LOG.info("request", extra={"fields": fields})
+
+
+def _split(path: str) -> tuple[str | None, str]:
+    """``/team/v1/recall`` → team, ``/v1/recall``. A door's own name is no bank's."""
+    first, _, rest = path.removeprefix("/").partition("/")
+    if first not in DOORS and rest.partition("/")[0] in DOORS:
+        return first, f"/{rest}"
+    return None, path
+
+
+class _TooLarge(HTTPException):
+    """FastAPI lets an HTTPException from reading a body pass."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(413, f"the body is larger than {most} bytes. Valid: up to that; send less")
+
+
+def _bounded(receive: Receive, headers: Mapping[str, str], most: int) -> Receive:
+    """A body of at most ``most`` bytes; a longer one is refused as soon as that is known."""
+    said = headers.get("content-length", "0")
+    if not said.isdigit() or int(said) > most:
+        raise _TooLarge(most)
+    read = 0
+
+    async def bounded() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > most:
+            raise _TooLarge(most)
+        return message
+
+    return bounded
+
+
+def state_of(scope: Scope) -> dict[str, Any]:
+    """What the gate found out about a request."""
+    found: dict[str, Any] = scope["state"]
+    return found

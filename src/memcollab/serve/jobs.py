@@ -1,0 +1,149 @@
+"""Learning in the background. A job's state is a row of the ledger, so any replica can tell it, and
+a stream of it can be taken up again anywhere.
+
+A job that is cut off (its server ended) loses nothing: what a writer had answered is stored, and a
+new job goes on from there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import uuid4
+
+import orjson
+import sqlalchemy as sa
+from pydantic import BaseModel, Field
+
+from memcollab.errors import MemCollabError, NotFound, TryLater, UsageError
+from memcollab.records import LearnReport
+from memcollab.serve.banks import Banks
+from memcollab.serve.ledger import JOBS, Ledger, ago, now
+from memcollab.serve.watch import LOG
+
+_BEAT_SECONDS = 2.0
+_SILENT = timedelta(seconds=20)
+State = Literal["running", "done", "failed", "lost"]
+
+
+class Job(BaseModel):
+    """A learning job. ``lost``: its server ended; start another, which goes on from there."""
+
+    id: str
+    state: State
+    stage: str | None = Field(default=None, description="what it is at")
+    done: int | None = None
+    total: int | None = None
+    report: LearnReport | None = Field(default=None, description="when it is done")
+    error: str | None = Field(default=None, description="why it failed")
+    error_kind: str | None = Field(default=None, description="the class of the error")
+    started: str
+
+    @property
+    def over(self) -> bool:
+        return self.state != "running"
+
+
+class Jobs:
+    """The jobs of one server; one at a time for each bank."""
+
+    def __init__(self, ledger: Ledger, banks: Banks, writer: Mapping[str, Any]) -> None:
+        self._ledger = ledger
+        self._banks = banks
+        self._writer = writer
+        self._running: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def start(self, bank: str, options: Mapping[str, Any]) -> Job:
+        """Begin to learn from the runs that a bank holds.
+
+        Raises:
+            UsageError: this server has no writer.
+            TryLater: the bank is being learned into.
+        """
+        if not self._writer.get("writer") and not options.get("dry_run"):
+            raise UsageError(
+                "this server has no writer, so nothing can be distilled. "
+                "Next: memcollab serve --writer PROVIDER:MODEL"
+            )
+        id = f"job-{uuid4().hex[:20]}"
+        with self._lock:
+            if bank in self._running:
+                raise TryLater(
+                    f"the job {self._running[bank]!r} learns into {bank!r} already. "
+                    f"Next: follow it at /v1/learn/{self._running[bank]}",
+                    retry_after=5,
+                )
+            self._running[bank] = id
+        row = {"id": id, "bank": bank, "state": "running", "started": now(), "beat": now()}
+        self._ledger.add(JOBS, row)
+        # A daemon: it must not hold up the end of the server, and loses nothing by it.
+        threading.Thread(target=self._run, args=(id, bank, options), daemon=True).start()
+        return self.job(bank, id)
+
+    def job(self, bank: str, id: str) -> Job:
+        """A job of that bank. Raises: NotFound."""
+        wanted = sa.select(JOBS).where(JOBS.c.id == id, JOBS.c.bank == bank)
+        found = self._ledger.rows(wanted)
+        if not found:
+            raise NotFound(f"the bank {bank!r} has no job {id!r}. Next: POST /v1/learn")
+        row = found[0]
+        if row["state"] == "running" and row["beat"] < ago(_SILENT):
+            row["state"] = "lost"
+        kind, _, error = (row["error"] or "").partition(": ")
+        return Job(
+            **{name: row[name] for name in ("id", "state", "stage", "done", "total", "started")},
+            report=LearnReport.model_validate_json(row["report"]) if row["report"] else None,
+            error=error or None,
+            error_kind=kind or None,
+        )
+
+    def close(self) -> None:
+        """What still runs is said to be lost at once, not when its silence tells."""
+        for id in list(self._running.values()):
+            self._set(id, state="lost")
+
+    def _run(self, id: str, bank: str, options: Mapping[str, Any]) -> None:
+        last = 0.0
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            nonlocal last
+            if time.monotonic() - last > 0.2:
+                last = time.monotonic()
+                self._set(id, stage=stage, done=done, total=total)
+
+        over = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(id, over), daemon=True)
+        beat.start()
+        try:
+            # An object of its own: learning must not hold up the bank's recalls.
+            with self._banks.memory(bank) as memory:
+                report = memory.learn(**self._writer, **options, progress=progress)
+            self._set(id, state="done", report=report.model_dump_json())
+        except MemCollabError as error:
+            self._set(id, state="failed", error=f"{type(error).__name__}: {error}")
+        except Exception:  # a job must not stay "running" for ever
+            LOG.exception("job failed", extra={"fields": {"job": id, "bank": bank}})
+            said = "the server failed. Next: find the job in its log, and report it"
+            self._set(id, state="failed", error=f"ServerError: {said}")
+            raise
+        finally:
+            over.set()
+            self._running.pop(bank, None)
+
+    def _beat(self, id: str, over: threading.Event) -> None:
+        while not over.wait(_BEAT_SECONDS):
+            self._set(id)
+
+    def _set(self, id: str, **values: Any) -> None:
+        still = sa.and_(JOBS.c.id == id, JOBS.c.state == "running")
+        self._ledger.change(JOBS.update().where(still).values(beat=now(), **values))
+
+
+def event(job: Job) -> bytes:
+    """One server-sent event; the last one is named for how the job ended."""
+    name = b"event: progress\n" if not job.over else b"event: " + job.state.encode() + b"\n"
+    return name + b"data: " + orjson.dumps(job.model_dump(mode="json")) + b"\n\n"

@@ -1,0 +1,142 @@
+"""Who calls, and what a key opens.
+
+A key reads ``mc_<id>_<secret>``. The secret is 256 random bits, so its SHA-256 is stored and no
+slow hash: slowness guards what can be guessed, and would cost every request 50 ms. The key is shown
+once, when it is made; in logs, errors and the ledger it is only ever its id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from memcollab.errors import AccessDenied, KeyNeeded, NotFound, UsageError
+from memcollab.serve.ledger import KEYS, Ledger, now
+
+SCOPES = {
+    "recall": "recall, and read constraints and counts",
+    "record": "report outcomes, add trajectories",
+    "curate": "change the status of constraints, start learning",
+    "admin": "everything, and export, import, audit and new banks",
+}
+_REMEMBERED_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as it is listed; its secret is nowhere. ``bank is None``: of every bank."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    bank: str | None
+    created: str
+    revoked: str | None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request: the id and name of the key, what it opens, and in which bank."""
+
+    key: str | None
+    name: str
+    scopes: frozenset[str]
+    bank: str | None = None
+
+    def needs(self, scope: str) -> None:
+        """Raises: AccessDenied: the key has not got that scope."""
+        if scope not in self.scopes and "admin" not in self.scopes:
+            raise AccessDenied(
+                f"the key {self.name!r} may not do this: it lacks the scope {scope!r}. It has: "
+                f"{', '.join(sorted(self.scopes))}. Next: memcollab key create --scope {scope}"
+            )
+
+    def enters(self, bank: str) -> None:
+        """Raises: AccessDenied: the key is of another bank, whether or not this one exists."""
+        if self.bank is not None and self.bank != bank:
+            raise AccessDenied(
+                f"the key {self.name!r} does not open the bank {bank!r}. Valid: {self.bank!r}. "
+                f"Next: memcollab key create --for {bank}"
+            )
+
+
+# On loopback nobody else can call, so nobody is asked for a key.
+NEIGHBOUR = Caller(None, "loopback", frozenset(SCOPES))
+
+
+class Keyring:
+    """The keys of a server, in its ledger. What a key opens is remembered for a second, so a
+    revoked one is shut out within that."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._remembered: dict[str, tuple[float, Caller]] = {}
+
+    def create(self, name: str, scopes: Iterable[str], bank: str | None = None) -> tuple[str, Key]:
+        """A new key in the clear, and how it is listed. Raises: UsageError: no such scope."""
+        wanted = tuple(dict.fromkeys(scopes))
+        unknown = [scope for scope in wanted if scope not in SCOPES]
+        if unknown or not wanted:
+            raise UsageError(
+                f"{unknown or wanted!r} is no scope. Valid: {', '.join(SCOPES)}. "
+                "Next: memcollab key create --scope recall --scope record"
+            )
+        id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        key = Key(id, name, wanted, bank, now(), None)
+        row = {**vars(key), "scopes": " ".join(wanted), "hash": _hash(secret)}
+        self._ledger.add(KEYS, row)
+        return f"mc_{id}_{secret}", key
+
+    def list(self) -> list[Key]:
+        """Every key, revoked ones too, oldest first."""
+        return [_key(row) for row in self._ledger.rows(sa.select(KEYS).order_by(KEYS.c.created))]
+
+    def revoke(self, id: str) -> Key:
+        """Shut a key out for good. Raises: NotFound: no key has that id."""
+        if not any(key.id == id for key in self.list()):
+            raise NotFound(f"there is no key {id!r}. Next: memcollab key list")
+        open_ = sa.and_(KEYS.c.id == id, KEYS.c.revoked.is_(None))
+        self._ledger.change(KEYS.update().where(open_).values(revoked=now()))
+        self._remembered.clear()
+        return next(key for key in self.list() if key.id == id)
+
+    def caller(self, token: str) -> Caller:
+        """Whose key this is. Raises: KeyNeeded: nobody's, or it was revoked."""
+        held = self._remembered.get(_hash(token))
+        if held and held[0] > time.monotonic():
+            return held[1]
+        caller = self._look_up(token)
+        if len(self._remembered) > 10_000:
+            self._remembered.clear()
+        self._remembered[_hash(token)] = (time.monotonic() + _REMEMBERED_SECONDS, caller)
+        return caller
+
+    def _look_up(self, token: str) -> Caller:
+        start, _, rest = token.partition("_")
+        id, _, secret = rest.partition("_")
+        found = self._ledger.rows(sa.select(KEYS).where(KEYS.c.id == id)) if start == "mc" else []
+        # Compared even when there is no such id: the time taken tells nothing.
+        stored = found[0]["hash"] if found else _hash("")
+        if not hmac.compare_digest(stored, _hash(secret)) or not found or found[0]["revoked"]:
+            raise KeyNeeded(
+                "the key is unknown or was revoked. Valid: a key that `memcollab key create` "
+                "printed, as `Authorization: Bearer KEY`. Next: memcollab key list"
+            )
+        key = _key(found[0])
+        return Caller(key.id, key.name, frozenset(key.scopes), key.bank)
+
+
+def _key(row: dict[str, Any]) -> Key:
+    fields = {name: row[name] for name in ("id", "name", "bank", "created", "revoked")}
+    return Key(**fields, scopes=tuple(row["scopes"].split()))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,138 @@
+"""What a server keeps beside its banks, for all of its replicas: keys, audit, answers, jobs.
+
+It is a database of its own, so that no bank, export or tenant ever holds a key. Every step is one
+statement, so SQLite and PostgreSQL need no lock of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from memcollab.errors import BankError
+
+METADATA = sa.MetaData()
+ANSWERS_KEPT = timedelta(hours=24)
+
+KEYS = sa.Table(
+    "keys",
+    METADATA,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("bank", sa.String(64), nullable=True),
+    sa.Column("created", sa.String(40), nullable=False),
+    sa.Column("revoked", sa.String(40), nullable=True),
+)
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("bank", sa.String(64), nullable=True, index=True),
+    sa.Column("key", sa.String(16), nullable=True),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("request", sa.String(64), nullable=False),
+)
+ANSWERS = sa.Table(
+    "answers",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("asked", sa.String(64), nullable=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("status", sa.Integer, nullable=True),
+    sa.Column("media_type", sa.Text, nullable=True),
+    sa.Column("body", sa.LargeBinary, nullable=True),
+)
+JOBS = sa.Table(
+    "jobs",
+    METADATA,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("bank", sa.String(64), nullable=False, index=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("stage", sa.Text, nullable=True),
+    sa.Column("done", sa.Integer, nullable=True),
+    sa.Column("total", sa.Integer, nullable=True),
+    sa.Column("report", sa.Text, nullable=True),
+    sa.Column("error", sa.Text, nullable=True),
+    sa.Column("started", sa.String(40), nullable=False),
+    sa.Column("beat", sa.String(40), nullable=False),
+)
+
+
+def now() -> str:
+    """ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def ago(span: timedelta) -> str:
+    return (datetime.now(UTC) - span).isoformat(timespec="microseconds")
+
+
+class Ledger:
+    """Open it on a path or a SQLAlchemy URL; made where there is none.
+
+    Raises:
+        BankError: it cannot be opened, read or written.
+    """
+
+    def __init__(self, target: str | Path) -> None:
+        self._name = str(target)
+        url = str(target) if "://" in str(target) else f"sqlite:///{Path(target).absolute()}"
+        self._engine = sa.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _careful)
+        with self._writing() as connection:
+            METADATA.create_all(connection)
+            connection.execute(ANSWERS.delete().where(ANSWERS.c.at < ago(ANSWERS_KEPT)))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            raise BankError(
+                f"the server's ledger cannot be used: {error.orig}. "
+                "Next: check that its folder may be written and that the disk has room"
+            ) from error
+
+    def rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
+        """All rows of a query, by name of column."""
+        with self._writing() as connection:
+            return [dict(row) for row in connection.execute(statement).mappings()]
+
+    def add(self, table: sa.Table, row: Mapping[str, Any]) -> bool:
+        """Insert; False if there is a row of that key already."""
+        try:
+            with self._writing() as connection:
+                connection.execute(table.insert(), dict(row))
+        except IntegrityError:
+            return False
+        return True
+
+    def change(self, statement: sa.Update | sa.Delete) -> int:
+        """Rows that were changed."""
+        with self._writing() as connection:
+            return connection.execute(statement).rowcount
+
+
+def _careful(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA synchronous=FULL")

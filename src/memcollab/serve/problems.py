@@ -1,0 +1,111 @@
+"""The one table from our errors to HTTP, as problem details (RFC 9457).
+
+``type`` names the class of ``memcollab.errors``, so that a client raises the same one again;
+``detail`` is its message, ``next`` the step at the end of it. Nothing of a request's body or key is
+repeated beyond what the message says, and no path of this machine leaves it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from http import HTTPStatus
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from memcollab import errors
+from memcollab.errors import MemCollabError
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:memcollab:error:"
+# The first class that fits.
+STATUS: tuple[tuple[type[MemCollabError], int], ...] = (
+    (errors.KeyNeeded, 401),
+    (errors.AccessDenied, 403),
+    (errors.NotFound, 404),
+    (errors.NothingLearned, 409),
+    (errors.TryLater, 429),
+    (errors.MissingExtra, 501),
+    (errors.UsageError, 422),
+    (errors.RunRejected, 422),
+    (errors.BankCorrupt, 500),
+    (errors.BankError, 503),
+    (errors.ModelUnavailable, 503),
+    (errors.ModelError, 502),
+    (errors.MemCollabError, 500),
+)
+
+
+class Problem(BaseModel):
+    """What every answer that is no success holds (RFC 9457)."""
+
+    type: str = Field(description=f"`{TYPE}` and the name of the error's class")
+    title: str = Field(description="the class, or the status, in words")
+    status: int
+    detail: str = Field(description="what happened, the value, what is valid, the next step")
+    next: str | None = Field(default=None, description="the next step alone")
+    request_id: str | None = Field(default=None, description="as in the server's log")
+
+
+class Conflict(errors.UsageError):
+    """The same idempotency key came with another request."""
+
+
+def status_of(error: MemCollabError) -> int:
+    if isinstance(error, Conflict):
+        return 409
+    return next(status for kind, status in STATUS if isinstance(error, kind))
+
+
+def answer(error: Exception, request_id: str | None = None) -> Response:
+    """The answer to an error: ours, FastAPI's own, or one that nobody foresaw."""
+    headers = {}
+    if isinstance(error, MemCollabError):
+        status, kind = status_of(error), _public(type(error))
+        detail = re.sub(r"'(?:[^' ]*/)+([^'/]*)'", r"'\1'", str(error))
+        if isinstance(error, errors.TryLater):
+            headers["Retry-After"] = str(math.ceil(error.retry_after))
+    elif isinstance(error, RequestValidationError):
+        status, kind, detail = 422, "UsageError", _faults(error)
+    elif isinstance(error, HTTPException):
+        status, kind = error.status_code, "UsageError" if error.status_code < 500 else "ServerError"
+        kind = "NotFound" if status == 404 else kind
+        detail = f"{error.detail}. Next: see the paths and methods in /v1/openapi.json"
+        headers.update(error.headers or {})
+    else:
+        status, kind = 500, "ServerError"
+        detail = "the server failed. Next: find the request id in its log, and report it"
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    problem = Problem(
+        type=TYPE + kind,
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        next=detail.rpartition("Next: ")[2] if "Next: " in detail else None,
+        request_id=request_id,
+    )
+    body = orjson.dumps(problem.model_dump())
+    return Response(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def _public(kind: type[MemCollabError]) -> str:
+    """The name of the class, or of the nearest one that a client knows."""
+    return next(each.__name__ for each in kind.__mro__ if hasattr(errors, each.__name__))
+
+
+def _faults(error: RequestValidationError) -> str:
+    faults = "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {_short(fault.get('input'))}"
+        for fault in error.errors()[:5]
+    )
+    return f"the request cannot be used: {faults}. Next: see /v1/openapi.json for what is valid"
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,72 @@
+"""Bind and serve; on SIGTERM take no new work, finish what was begun, store what waits, end."""
+
+from __future__ import annotations
+
+import ipaddress
+from types import FrameType
+
+import uvicorn
+
+from memcollab.errors import UsageError
+from memcollab.serve.app import build_app
+from memcollab.serve.service import Service
+from memcollab.serve.watch import log_to
+
+_GRACE_SECONDS = 30
+
+
+def serve(service: Service, host: str = "127.0.0.1", port: int = 8080) -> None:
+    """Serve until told to stop.
+
+    Raises:
+        UsageError: the address is open to others, and there is no key; or it cannot be bound.
+    """
+    check_bind(service, host)
+    log_to()
+    config = uvicorn.Config(
+        build_app(service),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,  # the gate writes one line a request, with its bank and key
+        server_header=False,
+        proxy_headers=False,  # who calls is who connected, not what a header says
+        ws="none",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    Server(config, service).run()
+
+
+class Server(uvicorn.Server):
+    """Tells streams that the end has come; they would hold it up otherwise."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.closing = True
+        super().handle_exit(sig, frame)
+
+
+def check_bind(service: Service, host: str) -> None:
+    """Raises: UsageError: others can reach ``host``, and no key shuts them out."""
+    if is_loopback(host):
+        return
+    service.require_key = True
+    if all(key.revoked for key in service.keyring.list()):
+        raise UsageError(
+            f"{host!r} can be reached by others, and there is no key to shut them out. Valid: "
+            "127.0.0.1 without a key, any other address with one. "
+            "Next: memcollab key create --scope recall --scope record"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

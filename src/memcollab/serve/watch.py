@@ -1,0 +1,128 @@
+"""What can be seen of a server: structured logs, metrics, spans. None of it holds a secret, a task
+or a constraint's words; metrics do not name banks either, since whoever scrapes them sees all.
+
+Spans follow OpenTelemetry's conventions for memory operations (``gen_ai.memory.*``,
+status "development"), through ``opentelemetry-api`` where it is installed and set up.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+LOG = logging.getLogger("memcollab.serve")
+_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+_TRACED = find_spec("opentelemetry") is not None
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def log_to(stream: Any = None, level: int = logging.INFO) -> None:
+    """Send the server's log, and uvicorn's, to ``stream`` (standard error) as JSON lines."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines())
+    for logger in (LOG, logging.getLogger("uvicorn.error")):
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+        logger.setLevel(level)
+
+
+class Metrics:
+    """Prometheus metrics of one application."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "memcollab_requests",
+            "Requests by route, method and status.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "memcollab_request_seconds",
+            "Time until the last byte, by route.",
+            ("route",),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.open = Gauge("memcollab_requests_open", "Requests at work.", registry=self.registry)
+        self.recalls = Counter(
+            "memcollab_recalls", "Recalls by result.", ("result",), registry=self.registry
+        )
+        self.stages = Histogram(
+            "memcollab_recall_stage_seconds",
+            "Time of each stage of a recall.",
+            ("stage",),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)
+
+
+@contextmanager
+def memory_span(operation: str, bank: str, **attributes: Any) -> Iterator[dict[str, Any]]:
+    """A span around one operation on a bank; what is put into the yielded dict becomes attributes.
+
+    ``operation`` is one of the conventions' names: ``search_memory``, ``create_memory``,
+    ``update_memory``, ``upsert_memory``.
+    """
+    found: dict[str, Any] = {}
+    if not _TRACED:
+        yield found
+        return
+    from opentelemetry import trace
+
+    given = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": "memcollab",
+        "gen_ai.memory.store.id": bank,
+        **attributes,
+    }
+    tracer = trace.get_tracer("memcollab.serve")
+    kind = trace.SpanKind.INTERNAL
+    with tracer.start_as_current_span(operation, kind=kind, attributes=given) as span:
+        try:
+            yield found
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__name__)
+            raise
+        finally:
+            span.set_attributes(found)
+
+
+@contextmanager
+def caller_trace(headers: Mapping[str, str]) -> Iterator[None]:
+    """Spans inside belong to the trace that the caller's headers name."""
+    if not _TRACED or "traceparent" not in headers:
+        yield
+        return
+    from opentelemetry import context, propagate
+
+    token = context.attach(propagate.extract(dict(headers)))
+    try:
+        yield
+    finally:
+        context.detach(token)

@@ -1,0 +1,62 @@
+"""A real server for tests: uvicorn in a thread, on a free port of loopback."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from memcollab import MemCollab
+from memcollab.serve.app import build_app
+from memcollab.serve.banks import Banks
+from memcollab.serve.run import Server
+from memcollab.serve.service import Limits, Service
+
+
+def service_over(
+    place: Path,
+    *,
+    many: bool = False,
+    require_key: bool = False,
+    limits: Limits | None = None,
+    writer: Any = None,
+) -> Service:
+    def opener(path: Path, *, create: bool) -> MemCollab:
+        return MemCollab(path, create=create)
+
+    return Service(
+        Banks(place, opener, many=many),
+        require_key=require_key,
+        limits=limits or Limits(),
+        writer={"writer": writer} if writer else {},
+    )
+
+
+@contextmanager
+def serving(service: Service) -> Iterator[str]:
+    """The address of the server, for as long as the block runs."""
+    config = uvicorn.Config(
+        build_app(service), port=0, log_config=None, access_log=False, ws="none"
+    )
+    server = Server(config, service)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive(), "the server ended before it began"
+        assert time.monotonic() < deadline, "the server did not begin"
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        service.closing = True
+        thread.join(30)
+        assert not thread.is_alive()

@@ -1,0 +1,738 @@
+"""The service: keys, tenants, limits, idempotency, what can be seen, and a graceful end."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from fastapi.routing import APIRoute
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.serving import service_over, serving
+from tests.test_collab import WRITER, write_runs
+
+from memcollab import MemCollab, errors
+from memcollab.bank import Bank
+from memcollab.errors import AccessDenied, KeyNeeded, NotFound, ServerError, UsageError
+from memcollab.serve import http as door
+from memcollab.serve import problems, watch
+from memcollab.serve.app import build_app
+from memcollab.serve.gate import Rates
+from memcollab.serve.ledger import Ledger
+from memcollab.serve.run import check_bind, is_loopback
+from memcollab.serve.service import Limits, Service
+
+EVERYTHING = ["recall", "record", "curate", "admin"]
+
+
+def bank_at(path: Path, runs: Path) -> None:
+    with MemCollab(path) as memory:
+        memory.learn(runs, writer=WRITER)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The export of a bank that has learned."""
+    folder = tmp_path_factory.mktemp("learned")
+    bank_at(folder / "team.db", write_runs(folder))
+    stream = io.BytesIO()
+    with Bank.open(folder / "team.db") as bank:
+        bank.export(stream)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def team(tmp_path: Path, learned: bytes) -> Path:
+    """The path of a bank that has learned."""
+    path = tmp_path / "team.db"
+    with MemCollab(path) as memory:
+        memory.import_(io.BytesIO(learned))
+    return path
+
+
+@pytest.fixture
+def url(team: Path) -> Iterator[str]:
+    """The address of a server of that bank, for neighbours on loopback."""
+    with serving(service_over(team)) as url:
+        yield url
+
+
+@pytest.fixture
+def two(tmp_path: Path, learned: bytes) -> Iterator[tuple[str, Service]]:
+    """A server of two banks, ``ours`` and ``theirs``, that asks for keys."""
+    service = service_over(tmp_path, many=True, require_key=True)
+    for name in ("ours", "theirs"):
+        service.banks.create(name)
+        service.banks.memory(name).import_(io.BytesIO(learned))
+    with serving(service) as url:
+        yield url, service
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def problem(answer: httpx.Response) -> dict[str, Any]:
+    """The problem in an answer, which must be one."""
+    assert answer.headers["content-type"] == problems.MEDIA_TYPE
+    found: dict[str, Any] = answer.json()
+    assert found["status"] == answer.status_code
+    assert found["request_id"] == answer.headers["x-request-id"]
+    return found
+
+
+# ---- keys
+
+
+def test_loopback_needs_no_key_and_any_other_address_does(team: Path) -> None:
+    """Binding openly without a key is refused before anything is served."""
+    service = service_over(team)
+    check_bind(service, "127.0.0.1")
+    check_bind(service, "::1")
+    with pytest.raises(UsageError, match=r"'0\.0\.0\.0'.*Next: memcollab key create"):
+        check_bind(service, "0.0.0.0")
+    _, key = service.keyring.create("ada", ["recall"])
+    check_bind(service, "0.0.0.0")
+    assert service.require_key
+    service.keyring.revoke(key.id)
+    with pytest.raises(UsageError, match="no key"):
+        check_bind(service, "192.0.2.1")
+    service.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "alone"),
+    [("localhost", True), ("127.0.0.9", True), ("::1", True), ("0.0.0.0", False), ("::", False)]
+    + [("memory.example", False), ("10.0.0.1", False)],
+)
+def test_what_loopback_is(host: str, alone: bool) -> None:
+    """A name that is not known to be this machine is not."""
+    assert is_loopback(host) is alone
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Origin": "https://evil.example"},
+        {"Host": "evil.example"},
+        {"X-Forwarded-For": "203.0.113.5"},
+        {"Forwarded": "for=203.0.113.5"},
+    ],
+)
+def test_a_web_page_or_a_proxy_is_no_neighbour(url: str, header: dict[str, str]) -> None:
+    """Without a key, what a browser or a reverse proxy passes on is turned away."""
+    assert httpx.get(f"{url}/v1/stats").status_code == 200
+    refused = httpx.get(f"{url}/v1/stats", headers=header)
+    assert refused.status_code == 401
+    assert problem(refused)["type"].endswith(":KeyNeeded")
+
+
+def test_a_key_is_shown_once_and_stored_hashed(team: Path) -> None:
+    """Its secret is in no file and no listing."""
+    service = service_over(team)
+    token, key = service.keyring.create("ada", ["recall"])
+    secret = token.split("_", 2)[2]
+    assert len(secret) >= 43
+    assert secret not in repr(service.keyring.list()) + repr(key)
+    service.close()
+    for path in team.parent.iterdir():
+        assert secret.encode() not in path.read_bytes(), path.name
+
+
+def test_a_revoked_key_is_shut_out_and_others_stay(two: tuple[str, Service]) -> None:
+    """Revoking works on a running server, through another process' ledger too."""
+    url, service = two
+    token, key = service.keyring.create("ada", ["recall"])
+    other, _ = service.keyring.create("bob", ["recall"])
+    assert httpx.get(f"{url}/ours/v1/stats", headers=bearer(token)).status_code == 200
+    from memcollab.serve.keys import Keyring
+
+    Keyring(Ledger(service.banks.ledger)).revoke(key.id)
+    deadline = time.monotonic() + 10
+    while httpx.get(f"{url}/ours/v1/stats", headers=bearer(token)).status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert httpx.get(f"{url}/ours/v1/stats", headers=bearer(other)).status_code == 200
+    with pytest.raises(NotFound, match="nobody"):
+        service.keyring.revoke("nobody")
+
+
+# Each route with what it needs; a route that is missing here fails the next test.
+SCOPES = {
+    ("POST", "/v1/recall"): "recall",
+    ("GET", "/v1/recalls/{id}"): "recall",
+    ("POST", "/v1/outcomes"): "record",
+    ("POST", "/v1/trajectories"): "record",
+    ("POST", "/v1/trajectories/files"): "record",
+    ("GET", "/v1/trajectories/{id}"): "recall",
+    ("POST", "/v1/learn"): "curate",
+    ("GET", "/v1/learn/{id}"): "recall",
+    ("GET", "/v1/learn/{id}/events"): "recall",
+    ("GET", "/v1/constraints"): "recall",
+    ("GET", "/v1/constraints/{id}"): "recall",
+    ("POST", "/v1/constraints/{id}/status"): "curate",
+    ("GET", "/v1/changes"): "recall",
+    ("GET", "/v1/stats"): "recall",
+    ("GET", "/v1/export"): "admin",
+    ("POST", "/v1/import"): "admin",
+    ("GET", "/v1/banks"): "recall",
+    ("POST", "/v1/banks"): "admin",
+    ("GET", "/v1/audit"): "admin",
+}
+
+
+def send(
+    client: httpx.Client, method: str, path: str, id: str, headers: dict[str, str]
+) -> httpx.Response:
+    """A request that the route would take, about the thing of that id."""
+    bodies: dict[str, Any] = {
+        "/v1/recall": {"json": {"task": "Sort the pebbles"}},
+        "/v1/outcomes": {"json": {"recall_id": id, "solved": True}},
+        "/v1/trajectories": {"json": {"trajectories": []}},
+        "/v1/trajectories/files": {"files": {"file": ("runs.jsonl", b"")}},
+        "/v1/learn": {"json": {"dry_run": True}},
+        "/v1/constraints/{id}/status": {"json": {"status": "retired"}},
+        "/v1/import": {"content": b"{}"},
+        "/v1/banks": {"json": {"name": "theirs"}},
+    }
+    given = bodies.get(path, {}) if method == "POST" else {}
+    return client.request(method, path.replace("{id}", id), headers=headers, **given)
+
+
+def test_every_route_is_known_to_these_tests() -> None:
+    """A new route must say here which scope it needs, and is tried with strangers' keys."""
+    routes = {
+        (method, route.path)
+        for route in door.router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods
+    }
+    assert routes == set(SCOPES)
+
+
+@pytest.mark.parametrize(("route", "scope"), SCOPES.items(), ids=lambda value: str(value))
+def test_a_key_opens_what_its_scopes_say(
+    two: tuple[str, Service], route: tuple[str, str], scope: str
+) -> None:
+    """All other scopes together are refused with 403 and the scope that is missing."""
+    url, service = two
+    others = [each for each in EVERYTHING if each not in (scope, "admin")]
+    token, _ = service.keyring.create("ada", others)
+    with httpx.Client(base_url=f"{url}/ours") as client:
+        refused = send(client, *route, "x", bearer(token))
+        assert refused.status_code == 403
+        assert repr(scope) in problem(refused)["detail"]
+        assert send(client, *route, "x", {}).status_code == 401
+        allowed, _ = service.keyring.create("bob", [scope])
+        assert send(client, *route, "x", bearer(allowed)).status_code not in (401, 403)
+
+
+# ---- tenants
+
+
+def test_no_route_reaches_another_bank(two: tuple[str, Service]) -> None:
+    """With a key of ``ours``, by path and by ids of ``theirs``, nothing of it is read or written."""
+    url, service = two
+    token, _ = service.keyring.create("ours", EVERYTHING, "ours")
+    theirs, _ = service.keyring.create("theirs", EVERYTHING, "theirs")
+    with MemCollab(f"{url}/theirs", key=theirs) as memory:
+        recall = memory.recall("Sort the pebbles, secretly")
+        job = httpx.post(
+            f"{url}/theirs/v1/learn", json={"dry_run": True}, headers=bearer(theirs)
+        ).json()
+        before = io.BytesIO()
+        memory.bank.export(before)
+
+        with httpx.Client() as client:
+            for method, path in SCOPES:
+                for id in (recall.id, job["id"]):
+                    refused = client_request(client, url, "theirs", method, path, id, token)
+                    assert refused.status_code == 403, (method, path)
+                    assert "secretly" not in refused.text
+                    # Without a bank in the path the key's own is meant: the ids are not there.
+                    at_home = client_request(client, url, None, method, path, id, token)
+                    assert "secretly" not in at_home.text, (method, path)
+                    if "{id}" in path or path == "/v1/outcomes":
+                        assert at_home.status_code == 404, (method, path)
+        after = io.BytesIO()
+        memory.bank.export(after)
+    assert after.getvalue() == before.getvalue()
+
+
+def client_request(
+    client: httpx.Client, url: str, bank: str | None, method: str, path: str, id: str, token: str
+) -> httpx.Response:
+    client.base_url = httpx.URL(f"{url}/{bank}" if bank else url)
+    return send(client, method, path, id, bearer(token))
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "%2e%2e", "..%2fours", "ours%00", ".server", "OURS", "a b", "ours.db", "%2fetc"]
+)
+def test_a_name_cannot_leave_the_folder(two: tuple[str, Service], name: str) -> None:
+    """What is no name of a bank opens nothing, with a key of every bank."""
+    url, service = two
+    token, _ = service.keyring.create("root", EVERYTHING)
+    with httpx.Client() as client:
+        raw = client.build_request("GET", url, headers=bearer(token))
+        raw.url = httpx.URL(url).copy_with(raw_path=f"/{name}/v1/stats".encode())
+        answer = client.send(raw)
+        assert answer.status_code in (404, 422), answer.text
+        made = client.post(f"{url}/v1/banks", json={"name": f"../{name}"}, headers=bearer(token))
+        assert made.status_code == 422
+    assert service.banks.names() == ["ours", "theirs"]
+
+
+def test_a_bank_that_is_not_there_is_told_only_to_who_may_know(two: tuple[str, Service]) -> None:
+    """A key of one bank learns nothing about which others exist."""
+    url, service = two
+    token, _ = service.keyring.create("ours", EVERYTHING, "ours")
+    said = [
+        problem(httpx.get(f"{url}/{name}/v1/stats", headers=bearer(token)))
+        for name in ("theirs", "nowhere")
+    ]
+    assert {each["status"] for each in said} == {403}
+    everywhere, _ = service.keyring.create("root", EVERYTHING)
+    with pytest.raises(NotFound, match="no bank 'nowhere'"):
+        MemCollab(f"{url}/nowhere", key=everywhere).bank.stats()
+    listed = httpx.get(f"{url}/v1/banks", headers=bearer(token)).json()
+    assert listed == {"banks": ["ours"]}
+
+
+def test_banks_can_be_made_and_used_at_once(two: tuple[str, Service]) -> None:
+    """A new bank is one request away, for an admin of every bank."""
+    url, service = two
+    token, _ = service.keyring.create("root", EVERYTHING)
+    made = httpx.post(f"{url}/v1/banks", json={"name": "new-one"}, headers=bearer(token))
+    assert made.json() == {"banks": ["new-one"]}
+    with MemCollab(f"{url}/new-one", key=token) as memory:
+        assert memory.recall("Sort the pebbles").abstained
+
+
+# ---- audit
+
+
+def test_every_write_is_audited_and_no_reading_is(two: tuple[str, Service]) -> None:
+    """Who, when and what; no secret; only of one's own bank."""
+    url, service = two
+    token, key = service.keyring.create("ada", EVERYTHING, "ours")
+    with MemCollab(f"{url}/ours", key=token) as memory:
+        recall = memory.recall("Sort the pebbles")
+        memory.record_outcome(recall, solved=True)
+        constraint = memory.bank.constraints()[0]
+        memory.bank.set_status(constraint.id, "quarantined", reason="to be looked at")
+        memory.bank.stats()
+        assert memory.bank.history(constraint.id)[-1].actor == f"ada ({key.id})"
+    found = httpx.get(f"{url}/ours/v1/audit", headers=bearer(token)).json()
+    assert [(row["who"], row["key"], row["action"]) for row in found] == [
+        ("ada", key.id, "POST /v1/outcomes"),
+        ("ada", key.id, "POST /v1/constraints/{id}/status"),
+    ]
+    assert found[1]["target"] == f"/v1/constraints/{constraint.id}/status"
+    assert token not in json.dumps(found)
+    later = httpx.get(
+        f"{url}/v1/audit", params={"since": found[0]["number"]}, headers=bearer(token)
+    )
+    assert later.json() == found[1:]
+
+
+# ---- idempotency
+
+
+def test_the_same_key_and_body_get_the_same_answer(url: str) -> None:
+    """A second recall is none: the id is that of the first; another body is refused."""
+    headers = {"Idempotency-Key": "one"}
+    asked = {"task": "Sort the pebbles"}
+    first = httpx.post(f"{url}/v1/recall", json=asked, headers=headers)
+    again = httpx.post(f"{url}/v1/recall", json=asked, headers=headers)
+    assert again.content == first.content
+    assert again.headers["idempotency-replayed"] == "true"
+    assert httpx.get(f"{url}/v1/stats").json()["recalls"] == 1
+
+    other = httpx.post(f"{url}/v1/recall", json={"task": "Another"}, headers=headers)
+    assert other.status_code == 409
+    assert "another request" in problem(other)["detail"]
+    assert httpx.post(f"{url}/v1/recall", json=asked).json()["id"] != first.json()["id"]
+
+
+def test_refusals_are_replayed_and_replicas_agree(team: Path) -> None:
+    """Two servers over one bank share what was answered, a refusal too."""
+    headers = {"Idempotency-Key": "two"}
+    asked = {"recall_id": "recall-x", "solved": True}
+    with serving(service_over(team)) as first, serving(service_over(team)) as second:
+        one = httpx.post(f"{first}/v1/outcomes", json=asked, headers=headers)
+        two = httpx.post(f"{second}/v1/outcomes", json=asked, headers=headers)
+    assert one.status_code == two.status_code == 404
+    assert one.content == two.content
+    assert two.headers["idempotency-replayed"] == "true"
+
+
+def test_one_key_sent_many_times_at_once_is_one_write(url: str) -> None:
+    """Concurrent copies wait their turn or get the answer; one recall is stored."""
+    answers: list[httpx.Response] = []
+
+    def once() -> None:
+        answers.append(
+            httpx.post(
+                f"{url}/v1/recall",
+                json={"task": "Sort the pebbles"},
+                headers={"Idempotency-Key": "many"},
+            )
+        )
+
+    threads = [threading.Thread(target=once) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in answers} <= {200, 429}
+    assert len({answer.json()["id"] for answer in answers if answer.is_success}) == 1
+    assert all("retry-after" in answer.headers for answer in answers if not answer.is_success)
+    assert httpx.get(f"{url}/v1/stats").json()["recalls"] == 1
+
+
+# ---- limits
+
+
+def test_a_body_that_is_too_large_is_refused_whole_or_in_pieces(team: Path) -> None:
+    """413 by what the header says, and by what comes where it says nothing."""
+    limits = Limits(body=1000, upload=3000)
+    with serving(service_over(team, limits=limits)) as url:
+        large = orjson.dumps({"task": "x" * 2000})
+        kind = {"Content-Type": "application/json"}
+        said = httpx.post(f"{url}/v1/recall", content=large, headers=kind)
+        assert (said.status_code, "1000 bytes" in problem(said)["detail"]) == (413, True)
+        pieces = httpx.post(f"{url}/v1/recall", content=iter([large]), headers=kind)
+        assert problem(pieces)["status"] == 413
+        kept = httpx.post(
+            f"{url}/v1/recall", content=iter([large]), headers={**kind, "Idempotency-Key": "x"}
+        )
+        assert problem(kept)["status"] == 413
+        upload = {"file": ("runs.jsonl", b"x" * 4000)}
+        assert httpx.post(f"{url}/v1/trajectories/files", files=upload).status_code == 413
+        assert httpx.post(f"{url}/v1/recall", json={"task": "Sort"}).status_code == 200
+
+
+def test_asking_too_often_is_told_when_to_come_back(team: Path) -> None:
+    """429 with Retry-After; the client waits and goes on by itself."""
+    with serving(service_over(team, limits=Limits(rate=2))) as url:
+        answers = [httpx.get(f"{url}/v1/stats") for _ in range(8)]
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert refused
+        assert int(refused[0].headers["retry-after"]) >= 1
+        assert "requests a second" in problem(refused[0])["detail"]
+        with MemCollab(url) as memory:
+            assert memory.bank.stats().constraints == 3
+
+
+def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice the rate in a burst, then the rate; callers do not share."""
+    at = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: at[0])
+    rates = Rates(10)
+    for _ in range(20):
+        rates.take("ada")
+    with pytest.raises(errors.TryLater) as refused:
+        rates.take("ada")
+    assert refused.value.retry_after == pytest.approx(0.1)
+    rates.take("bob")
+    at[0] += 0.1
+    rates.take("ada")
+    Rates(0).take("ada")
+
+
+# ---- answers
+
+
+def test_every_error_has_one_status_and_comes_back_as_itself() -> None:
+    """The table is whole, and a client raises the class that the server did."""
+    from memcollab.collab.remote import raised
+
+    kinds = [errors.MemCollabError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    for kind in kinds:
+        if kind.__module__ != "memcollab.errors" or kind is errors.MissingExtra:
+            continue
+        answer = problems.answer(kind("what happened. Next: do this"), "r-1")
+        sent = httpx.Response(
+            answer.status_code, headers=dict(answer.headers), content=bytes(answer.body)
+        )
+        assert type(raised(sent)) is kind
+        assert sent.json()["next"] == "do this"
+        assert sent.json()["request_id"] == "r-1"
+
+
+def test_what_is_no_memcollab_server_is_said_so() -> None:
+    """A proxy's error page and a closed port are errors with a next step, not stack traces."""
+    from memcollab.collab.remote import raised
+
+    request = httpx.Request("GET", "http://x/v1/stats")
+    assert "not as memcollab" in str(raised(httpx.Response(502, text="<h1>", request=request)))
+    with pytest.raises(ServerError, match="cannot be reached"):
+        MemCollab("http://127.0.0.1:9/team").bank.stats()
+
+
+def test_a_key_is_in_no_repr_and_no_error(two: tuple[str, Service]) -> None:
+    """Neither a client's nor a server's words hold it."""
+    url, _ = two
+    memory = MemCollab(f"{url}/ours", key="mc_000000000000_verysecret")
+    assert "verysecret" not in repr(memory)
+    with pytest.raises(KeyNeeded) as refused:
+        memory.recall("Sort it")
+    assert "verysecret" not in str(refused.value)
+    with pytest.raises(UsageError, match="a key was given"):
+        MemCollab("team.db", key="mc_x")
+
+
+def test_a_key_without_the_scope_is_access_denied(two: tuple[str, Service]) -> None:
+    """The client raises what the command line would exit with."""
+    url, service = two
+    token, _ = service.keyring.create("ada", ["recall"], "ours")
+    with MemCollab(f"{url}/ours", key=token) as memory:
+        recall = memory.recall("Sort it")
+        with pytest.raises(AccessDenied, match="'record'"):
+            memory.record_outcome(recall, solved=True)
+        with pytest.raises(AccessDenied, match="'theirs'"):
+            MemCollab(f"{url}/theirs", key=token).recall("Sort it")
+
+
+def test_pages_of_constraints_are_whole_while_the_bank_changes(url: str) -> None:
+    """A cursor's place does not move: nothing twice, nothing left out."""
+    seen: list[str] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        page = httpx.get(f"{url}/v1/constraints", params={"limit": 1, **cursor}).json()
+        seen += [each["id"] for each in page["constraints"]]
+        assert all(each["text"].startswith("When ") for each in page["constraints"])
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert len(seen) == len(set(seen)) == 3
+    wrong = httpx.get(f"{url}/v1/constraints", params={"cursor": "no-cursor"})
+    assert "is no cursor" in problem(wrong)["detail"]
+
+
+def test_a_learn_job_is_followed_by_events_to_its_end(tmp_path: Path) -> None:
+    """The last event is named for how it ended and carries the report; replicas tell the same."""
+    service = service_over(tmp_path / "team.db", writer=WRITER)
+    with serving(service) as url, serving(service_over(tmp_path / "team.db")) as replica:
+        files = {"file": ("runs.jsonl", write_runs(tmp_path).read_bytes())}
+        assert httpx.post(f"{url}/v1/trajectories/files", files=files).json()["judged"] == 27
+        job = httpx.post(f"{url}/v1/learn", json={})
+        assert job.status_code == 202
+        with httpx.stream("GET", f"{replica}/v1/learn/{job.json()['id']}/events") as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            events = answer.read().decode().strip().split("\n\n")
+        assert events[-1].startswith("event: done\n")
+        last = json.loads(events[-1].partition("data: ")[2])
+        assert last["report"]["constraints"] == 3
+        assert httpx.get(f"{url}/v1/learn/{job.json()['id']}").json() == last
+        refused = httpx.post(f"{replica}/v1/learn", json={})
+        assert "no writer" in problem(refused)["detail"]
+
+
+def test_uploads_are_read_by_a_mapping_that_comes_with_them(url: str, tmp_path: Path) -> None:
+    """Foreign JSON needs no file on the server."""
+    line = {"q": "Sort the kites", "who": "owl-7b", "said": "done", "good": True}
+    (tmp_path / "foreign.jsonl").write_text(json.dumps(line))
+    (tmp_path / "map.toml").write_text(
+        'files = ["*.jsonl"]\n[task]\ntext = "q"\n[agent]\nmodel = "who"\n'
+        '[run]\nanswer = "said"\n[verdict]\nsolved = "good"\n'
+    )
+    with MemCollab(url) as memory:
+        report = memory.add_runs(tmp_path / "foreign.jsonl", mapping=tmp_path / "map.toml")
+    assert (report.seen, report.judged) == (1, 1), report
+
+
+# ---- what can be seen
+
+
+def test_probes_need_no_key_and_metrics_do(two: tuple[str, Service]) -> None:
+    """Health and readiness are open; numbers are for who has a key, and name no bank."""
+    url, service = two
+    assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"{url}/readyz").json() == {"status": "ready"}
+    assert httpx.get(f"{url}/metrics").status_code == 401
+    token, _ = service.keyring.create("prometheus", ["recall"])
+    httpx.post(f"{url}/ours/v1/recall", json={"task": "Sort it"}, headers=bearer(token))
+    text = httpx.get(f"{url}/metrics", headers=bearer(token)).text
+    assert 'memcollab_requests_total{method="POST",route="/v1/recall",status="200"} 1.0' in text
+    assert "ours" not in text
+    service.closing = True
+    assert httpx.get(f"{url}/readyz").status_code == 503
+
+
+def test_answers_say_where_the_time_went(url: str) -> None:
+    """Server-Timing has every stage of a recall, in the standard's form."""
+    timing = httpx.post(f"{url}/v1/recall", json={"task": "Sort it"}).headers["server-timing"]
+    stages = dict(re.findall(r"([\w-]+);dur=([\d.]+)", timing))
+    assert {"embed", "categorise", "guidance", "total"} <= set(stages)
+
+
+def test_the_log_is_json_without_secrets_or_tasks(two: tuple[str, Service]) -> None:
+    """One object a request: who by id, what by route; no key, no words of a task."""
+    url, service = two
+    token, key = service.keyring.create("ada", EVERYTHING, "ours")
+    stream = io.StringIO()
+    kept = watch.LOG.handlers[:], watch.LOG.propagate, watch.LOG.level
+    watch.log_to(stream)
+    try:
+        httpx.post(
+            f"{url}/ours/v1/recall", json={"task": "a private matter"}, headers=bearer(token)
+        )
+        httpx.get(f"{url}/ours/v1/constraints?text=private", headers=bearer("mc_wrong_" + "s" * 43))
+    finally:
+        watch.LOG.handlers[:], watch.LOG.propagate = kept[0], kept[1]
+        watch.LOG.setLevel(kept[2])
+        uvicorn_log = logging.getLogger("uvicorn.error")
+        uvicorn_log.handlers[:] = []
+        uvicorn_log.propagate = True
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    asked = [line for line in lines if line["event"] == "request"]
+    assert (asked[0]["bank"], asked[0]["key"], asked[0]["status"]) == ("ours", key.id, 200)
+    assert asked[0]["route"] == "/v1/recall"
+    assert asked[1]["status"] == 401
+    for secret in (token.split("_", 2)[2], "private", "sssss"):
+        assert secret not in stream.getvalue()
+
+
+def test_a_recall_is_a_span_of_the_memory_conventions(url: str) -> None:
+    """Operation, store and number of records, in the trace of the caller; no text of the task."""
+    exporter = InMemorySpanExporter()
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    httpx.post(f"{url}/v1/recall", json={"task": "Sort a hidden heap"}, headers=headers)
+    span = next(each for each in exporter.get_finished_spans() if each.name == "search_memory")
+    assert span.attributes is not None
+    assert span.attributes["gen_ai.operation.name"] == "search_memory"
+    assert span.attributes["gen_ai.memory.store.id"] == "team"
+    assert span.attributes["gen_ai.memory.record.count"] in (0, 1, 2, 3)
+    assert f"{span.context.trace_id:032x}" == trace_id
+    assert "hidden" not in span.to_json()
+
+
+# ---- the end
+
+
+def start(*arguments: str, cwd: Path) -> tuple[subprocess.Popen[str], str]:
+    """``memcollab serve`` as a process of its own, and its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "memcollab.cli", "serve", "--port", "0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        found = re.search(r"running on (http://[\d.:]+)", line)
+        if found:
+            return process, found[1]
+    raise AssertionError("the server did not say where it runs")
+
+
+def drained(process: subprocess.Popen[str]) -> threading.Thread:
+    """Nobody reading its log must not stop a server."""
+    assert process.stderr is not None
+    thread = threading.Thread(target=process.stderr.read, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_stopping_in_the_middle_of_writes_loses_none_that_was_acknowledged(team: Path) -> None:
+    """SIGTERM while eight clients recall and report: whatever was answered is in the bank."""
+    process, url = start("--bank", str(team), "--rate", "0", cwd=team.parent)
+    drained(process)
+    acknowledged: list[str] = []
+    recalled: list[str] = []
+    going = threading.Event()
+
+    def write() -> None:
+        with httpx.Client(base_url=url) as client:
+            while True:
+                try:
+                    recall = client.post("/v1/recall", json={"task": "Sort the pebbles"})
+                    if not recall.is_success:
+                        return
+                    recalled.append(recall.json()["id"])
+                    ended = {"recall_id": recall.json()["id"], "solved": True}
+                    if client.post("/v1/outcomes", json=ended).is_success:
+                        acknowledged.append(ended["recall_id"])
+                except httpx.TransportError:
+                    return
+                if len(acknowledged) > 40:
+                    going.set()
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert going.wait(60)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) in (0, -signal.SIGTERM)
+    for thread in threads:
+        thread.join(30)
+    with Bank.open(team, create=False) as bank:
+        stored = {judged.recall.id for judged in bank.outcomes()}
+        assert set(acknowledged) <= stored
+        for id in recalled:
+            bank.recall(id)
+        assert bank.verify().ok
+
+
+def test_serve_and_key_work_from_the_command_line(tmp_path: Path) -> None:
+    """A key from `key create` opens a server that asks for one; `bank stats` takes its URL."""
+
+    def memcollab(*arguments: str, **environment: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "memcollab.cli", *arguments, "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        )
+        return json.loads(done.stdout or done.stderr)
+
+    banks = ("--banks", str(tmp_path))
+    made = memcollab("key", "create", "ada", "--scope", "admin", *banks)
+    process, url = start("--require-key", *banks, cwd=tmp_path)
+    drained(process)
+    try:
+        httpx.post(f"{url}/v1/banks", json={"name": "team"}, headers=bearer(made["key"]))
+        target = ("--bank", f"{url}/team")
+        stats = memcollab("bank", "stats", *target, MEMCOLLAB_BANK_KEY=made["key"])
+        assert stats["constraints"] == 0
+        assert memcollab("bank", "stats", *target)["error"]["kind"] == "KeyNeeded"
+        memcollab("key", "revoke", made["id"], *banks)
+        assert memcollab("key", "list", *banks)["keys"][0]["revoked"]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_an_application_can_be_built_twice(team: Path) -> None:
+    """Metrics and routes belong to one application, not to the process."""
+    service = service_over(team)
+    assert build_app(service) is not build_app(service)
+    service.close()
