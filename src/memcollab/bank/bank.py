@@ -179,7 +179,7 @@ class Bank:
         trust.check_source(source)
         if source == LOCAL and not trusted:
             raise UsageError(
-                f"{source!r} stands for the operator's own runs and cannot be brought as untrusted. "
+                f"{source!r} stands for the operator's own runs, which are not untrusted. "
                 "Next: name who brings these: --source NAME --untrusted"
             )
         with self._reading() as connection:
