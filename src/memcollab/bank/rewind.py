@@ -18,7 +18,7 @@ told apart by the clock of the machine that stored them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -226,8 +226,10 @@ def rollback(connection: sa.Connection, to: str, who: Who) -> RolledBack:
     who = Who(who.actor, reason, who.at, who.needed)
     placed = _placements(connection, goal)
     steps = list(_steps(connection, goal, reason))
-    lifted = _lift(connection, goal, who)
-    set_aside = _set_aside(connection, goal, who)
+    late = _late(connection, goal)
+    lifted = _lift(connection, goal, late, who)
+    set_aside = late - _retracted(connection)
+    note(connection, sorted(set_aside), "retracted", who)
     if placed:
         rows = [{"key": draft, "counted": counts} for draft, counts in placed.items()]
         statement = DRAFTS.update().where(DRAFTS.c.id == sa.bindparam("key"))
@@ -241,7 +243,7 @@ def rollback(connection: sa.Connection, to: str, who: Who) -> RolledBack:
         restored=tuple(id for id in changed if id in there),
         retired=tuple(id for id in changed if id not in there),
         drafts=len(placed),
-        set_aside=set_aside,
+        set_aside=len(set_aside),
         lifted=lifted,
     )
 
@@ -296,8 +298,20 @@ def _placements(connection: sa.Connection, goal: Point) -> dict[str, bool]:
     }
 
 
-def _lift(connection: sa.Connection, goal: Point, who: Who) -> int:
-    """Retract what was retracted at ``goal`` and is not now, and the other way round; how many."""
+def _retracted(connection: sa.Connection) -> set[str]:
+    return set(connection.execute(sa.select(RETRACTED.c.id)).scalars())
+
+
+def _late(connection: sa.Connection, goal: Point) -> set[str]:
+    """What nobody had brought at ``goal``."""
+    first = sa.select(BROUGHT.c.record_id).group_by(BROUGHT.c.record_id)
+    statement = first.having(sa.func.min(BROUGHT.c.at) > goal.at)
+    return set(connection.execute(statement).scalars())
+
+
+def _lift(connection: sa.Connection, goal: Point, late: Collection[str], who: Who) -> int:
+    """Retract what was retracted at ``goal`` and is not now, and the other way round, but for what
+    came ``late``; how many."""
     since = sa.select(DECISIONS.c.target).where(DECISIONS.c.at > goal.at)
     targets = set(connection.execute(since).scalars())
     last = sa.select(sa.func.max(DECISIONS.c.number)).where(DECISIONS.c.at <= goal.at)
@@ -306,25 +320,15 @@ def _lift(connection: sa.Connection, goal: Point, who: Who) -> int:
     )
     then: dict[str, Any] = {row.target: row.value for row in connection.execute(statement)}
     sources: dict[str, Trust] = dict(connection.execute(sa.select(SOURCES)).all())
-    retracted = set(connection.execute(sa.select(RETRACTED.c.id)).scalars())
+    retracted = _retracted(connection)
     lifted = 0
     for target in sorted(targets & {*sources}):
         value: Trust = then.get(target, sources[target])
         if value != sources[target] and "retracted" in (value, sources[target]):
             note_trust(connection, target, value, who)
             lifted += 1
-    ids = targets - {*sources}
+    ids = targets - {*sources, *late}
     was = {target for target in ids if then.get(target) == "retracted"}
     note(connection, sorted(ids & retracted - was), "restored", who)
     note(connection, sorted(was - retracted), "retracted", who)
     return lifted + len(ids & retracted - was) + len(was - retracted)
-
-
-def _set_aside(connection: sa.Connection, goal: Point, who: Who) -> int:
-    """Retract what nobody had brought at ``goal``; how much."""
-    first = sa.select(BROUGHT.c.record_id).group_by(BROUGHT.c.record_id)
-    late = first.having(sa.func.min(BROUGHT.c.at) > goal.at)
-    aside = set(connection.execute(late).scalars())
-    aside -= set(connection.execute(sa.select(RETRACTED.c.id)).scalars())
-    note(connection, sorted(aside), "retracted", who)
-    return len(aside)
