@@ -82,10 +82,17 @@ def memory(tmp_path: Path) -> Iterator[MemCollab]:
         assert opened.bank.verify().problems == []
 
 
-def teach(memory: MemCollab, folder: Path, runs: list[dict[str, Any]], **options: Any) -> None:
+def teach(
+    memory: MemCollab,
+    folder: Path,
+    runs: list[dict[str, Any]],
+    *,
+    writer: str = "obedient",
+    **options: Any,
+) -> None:
     path = folder / "runs.jsonl"
     path.write_text("\n".join(map(json.dumps, runs)))
-    memory.learn(path, writer=ScriptedModel(obedient, "obedient"), **options)
+    memory.learn(path, writer=ScriptedModel(obedient, writer), **options)
 
 
 def recalled(memory: MemCollab) -> str:
@@ -144,8 +151,8 @@ def test_sybil_uploaders_with_one_agent_make_no_support(memory: MemCollab, tmp_p
 def test_trusted_support_does_not_launder_a_strangers_words(
     memory: MemCollab, tmp_path: Path
 ) -> None:
-    """A twisted near-duplicate of an honest lesson came first and waits: honest runs found their own
-    constraint beside it, and its words stay out."""
+    """A twisted near-duplicate of an honest lesson came first and waits: honest runs found their
+    own constraint beside it, and its words stay out."""
     with MemCollab(tmp_path / "other.db") as other:
         teach(other, tmp_path, runs_of([10], "twist"), source="eve", trusted=False)
         teach(other, tmp_path, runs_of([11, 12], "honest"))
@@ -179,8 +186,8 @@ def test_an_imported_bank_waits_in_quarantine(memory: MemCollab, tmp_path: Path)
 
 
 def test_invented_lessons_about_our_own_runs_wait(memory: MemCollab, tmp_path: Path) -> None:
-    """A file that hangs new words on contrasts which the bank already trusts: the runs are ours, the
-    words are not, and the words decide."""
+    """A file that hangs new words on contrasts which the bank already trusts: the runs are ours,
+    the words are not, and the words decide."""
     stream = io.BytesIO()
     memory.bank.export(stream)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -225,7 +232,7 @@ def test_a_trusted_signature_is_believed_and_a_forged_one_imports_nothing(
     content = export_of(tmp_path, key=tmp_path / "key")
     before = memory.bank.stats()
     changed = content.replace(b"larger", b"lesser")
-    body, last = content.rstrip(b"\n").rsplit(b"\n", 1)
+    body, _ = content.rstrip(b"\n").rsplit(b"\n", 1)
     by_unknown = export_of(tmp_path, key=tmp_path / "unknown")
     forged = body + b"\n" + by_unknown.splitlines()[-1].replace(unknown.encode(), key.encode())
     for attempt in (changed, forged + b"\n"):
@@ -270,14 +277,9 @@ def test_a_retracted_source_leaves_nothing_behind(memory: MemCollab, tmp_path: P
         copy.import_(io.BytesIO(export.getvalue()), trusted=True)
         assert copy.bank.verify().problems == []
         assert [one.id for one in copy.bank.constraints()] == [honest.id]
-    # The same runs again, by nobody's name and another writer: still nothing of them.
-    teach(memory, tmp_path, runs_of(range(10, 14), "poison"))
-    assert "larger total" in recalled(memory)  # now the operator himself stands behind them
-    for run in [run.id for run in memory.bank.summaries()]:
-        if "poison" in memory.bank.trajectory(run).task.text:
-            memory.bank.retract(run, actor="ann")
-    teach(memory, tmp_path, runs_of(range(10, 14), "poison"))
-    assert "larger total" not in recalled(memory)
+    for writer in ("obedient", "another writer"):
+        teach(memory, tmp_path, runs_of(range(10, 14), "poison"), writer=writer)
+        assert "larger total" not in recalled(memory)
 
 
 def cli(*arguments: str | Path, cwd: Path, code: int = 0) -> Any:

@@ -131,8 +131,30 @@ def set_trust(connection: sa.Connection, source: str, value: Trust, who: Who) ->
     affected = _drafts_of_source(connection, source)
     direct = known(connection, CONSTRAINTS.c.id, _records_of(connection, source))
     note_trust(connection, source, value, who)
+    if "retracted" in (before, value) and before != value:
+        _note_alone(connection, source, value, who)
     restoring = before == "retracted" != value
     return _settle(connection, source, value, affected, direct, who, restoring=restoring)
+
+
+def _note_alone(connection: sa.Connection, source: str, value: Trust, who: Who) -> None:
+    """Retract one by one what only this source brought, so that it does not come back by another's
+    hands; or restore what was retracted so."""
+    mark = Who(who.actor, f"brought by {source}", who.at, who.needed)
+    ids = _records_of(connection, source)
+    if value == "retracted":
+        origins = trust.sources_of(connection, ids)
+        alone = [one for one in ids if set(origins[one].values()) == {"retracted"}]
+        note(connection, sorted(alone), "retracted", mark)
+        return
+    last = sa.select(sa.func.max(DECISIONS.c.number)).group_by(DECISIONS.c.target)
+    statement = sa.select(DECISIONS.c.target).where(
+        DECISIONS.c.number.in_(last),
+        DECISIONS.c.value == "retracted",
+        DECISIONS.c.reason == mark.reason,
+    )
+    retracted = set(connection.execute(statement).scalars())
+    note(connection, sorted(retracted & set(ids)), "restored", mark)
 
 
 def _records_of(connection: sa.Connection, source: str) -> list[str]:
