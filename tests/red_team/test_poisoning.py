@@ -321,7 +321,10 @@ def test_a_poisoned_hour_is_undone_in_one_command(tmp_path: Path) -> None:
     assert cli(*ask, cwd=tmp_path)["guidance"] == before
 
     again = ("learn", "bad.jsonl", "--batch-in", "bad.answers")
-    cli(*again, cwd=tmp_path, code=3)  # nothing learned: it is set aside
+    command = [sys.executable, "-m", "memcollab.cli", *again]
+    refused = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert refused.returncode == 3  # nothing learned, and the reason is said
+    assert "6 runs on these 3 tasks were retracted or rolled back" in refused.stderr
     assert cli(*ask, cwd=tmp_path)["guidance"] == before
     assert cli("bank", "verify", cwd=tmp_path)["ok"]
     log = cli("bank", "log", cwd=tmp_path)
@@ -346,7 +349,7 @@ def test_quarantine_and_approval_from_the_command_line(tmp_path: Path) -> None:
         for line in (tmp_path / "requests.jsonl").read_text().splitlines()
     ]
     (tmp_path / "answers").write_text("\n".join(map(json.dumps, answers)))
-    cli(*options, "--batch-in", "answers", cwd=tmp_path)
+    assert cli(*options, "--batch-in", "answers", cwd=tmp_path)["quarantined"] == 1
     (waits,) = cli("bank", "quarantine", cwd=tmp_path)["waiting"]
     assert waits["sources"] == {"eve": "untrusted"}
     assert "larger total" not in cli(*ask, cwd=tmp_path)["guidance"]

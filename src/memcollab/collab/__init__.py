@@ -201,6 +201,7 @@ class MemCollab:
             name = answers_from.name
         added = self.bank.add_trajectories(runs, source=source, trusted=trusted)
         summaries = list(self.bank.summaries(intake.tasks, retracted=False))
+        retracted = sum(1 for _ in self.bank.summaries(intake.tasks)) - len(summaries)
         contrasts = choose(summaries)
         self.bank.save_contrasts(contrasts)
         report = learning.report_of(intake, summaries, contrasts, self.recipe)
@@ -211,7 +212,8 @@ class MemCollab:
         else:
             came = self._distil(requests, answers_from, parallel, progress)
             came |= learning.came_of(self.bank, contrasts, name)
-        return report.model_copy(update={"known": added.known, "writer": name, **came})
+        stored = {"known": added.known, "retracted": retracted, "writer": name}
+        return report.model_copy(update={**stored, **came})
 
     def _distil(
         self,

@@ -250,10 +250,12 @@ def came_of(bank: Bank, contrasts: Sequence[Contrast], writer: str) -> dict[str,
     refused = Counter(entry.refusal.reason for entry, _ in drafts if entry.refusal)
     constraints = {found for _, found in drafts if found}
     accepted = len(drafts) - refused.total()
+    waiting = {one.id for one in bank.constraints(status="quarantined")}
     return {
         "distilled": len(drafts),
         "accepted": accepted,
         "refused": dict(sorted(refused.items())),
         "constraints": len(constraints),
+        "quarantined": len(constraints & waiting),
         "merged": accepted - len(constraints),
     }
