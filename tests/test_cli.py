@@ -115,7 +115,7 @@ def test_the_bank_can_be_looked_into(learned: Path) -> None:
 def test_an_export_round_trips_through_the_command_line(learned: Path) -> None:
     """export, import into a new bank, export again: the same bytes."""
     memcollab("bank", "export", "one.jsonl", cwd=learned)
-    as_json("bank", "import", "one.jsonl", "--bank", "new.db", cwd=learned)
+    as_json("bank", "import", "one.jsonl", "--trusted", "--bank", "new.db", cwd=learned)
     memcollab("bank", "export", "two.jsonl", "--bank", "new.db", cwd=learned)
 
     assert (learned / "one.jsonl").read_bytes() == (learned / "two.jsonl").read_bytes()

@@ -61,6 +61,12 @@ class Recipe(BaseModel):
     merge_similarity: float = Field(
         default=0.80, description="cosine of two constraints of a category that are one"
     )
+    independent_sources: int = Field(
+        default=2,
+        ge=1,
+        description="a constraint from untrusted sources is quarantined until so many independent "
+        "ones support it: other uploaders, other families, other texts",
+    )
     # recall
     retrieval: Literal["fused", "paper"] = Field(
         default="fused", description="weighted parts, or the paper's TF-IDF between tasks"

@@ -498,8 +498,9 @@ class LearnReport(Record):
     of these runs, whether they were put to the writer now or earlier: ``asked`` says how many now,
     and ``usage`` is what that cost. ``distilled = accepted + sum(refused)``; ``merged`` of the
     accepted joined a constraint whose words are another draft's; ``constraints`` is how many
-    constraints stand on these contrasts; ``failed`` contrasts have no usable answer; ``pending``
-    requests wait in a batch file.
+    constraints stand on these contrasts, of which ``quarantined`` wait for trust in their sources;
+    ``retracted`` runs on these tasks teach nothing any more; ``failed`` contrasts have no usable
+    answer; ``pending`` requests wait in a batch file.
     """
 
     seen: int = 0
@@ -523,6 +524,8 @@ class LearnReport(Record):
     refused: Mapping[str, int] = Field(default_factory=dict)
     merged: int = 0
     constraints: int = 0
+    quarantined: int = 0
+    retracted: int = 0
     failed: int = 0
     failures: tuple[str, ...] = ()
     pending: int = 0
@@ -552,6 +555,12 @@ class LearnReport(Record):
             not self.judged,
             f"none of {self.unjudged} runs has a verdict ({dict(self.unjudged_reasons)!r}), so "
             "nothing tells right from wrong. Next: bring `solved` with the runs or in the mapping",
+        )
+        yield (
+            not self.contrasts and self.retracted > 0,
+            f"{self.retracted} runs on these {self.tasks} tasks were retracted or rolled back, and "
+            "the others make no contrast. Next: memcollab bank log says who did that; "
+            "memcollab bank retract --trajectory ID --restore takes it back",
         )
         yield (
             not self.contrasts,

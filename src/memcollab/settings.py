@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     writer_url: str | None = Field(default=None, description="OpenAI-compatible server of it")
     api_key: SecretStr | None = Field(default=None, description="key for writer_url, embedder_url")
     parallel: int = Field(default=4, ge=1, description="requests to the writer at once")
+    source: str = Field(default="local", description="who brings the runs that are learned from")
+    trusted: bool = Field(default=True, description="whether to believe that source")
     agent: str = Field(default="any", description="model that recalls")
     harness: str | None = Field(default=None, description="harness that recalls")
     holdout: float = Field(

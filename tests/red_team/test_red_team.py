@@ -229,7 +229,8 @@ def test_no_attack_comes_in_with_an_import(tmp_path: Path, score: list[str]) -> 
         header = stream.getvalue().splitlines()[0]
         lines = [line_of(json.loads(entry)) for entry in entries]
         honest = line_of({**HONEST, "scope": "reasoning"})
-        report = memory.import_(io.BytesIO(b"\n".join([header, *lines, honest]) + b"\n"))
+        file = io.BytesIO(b"\n".join([header, *lines, honest]) + b"\n")
+        report = memory.import_(file, trusted=True)  # even from someone the operator trusts
         active = memory.bank.constraints(status="active")
         guided = memory.recall("Sort the kites of a list by length", category=str(CATEGORY))
     through = [c.text for c in active if c.when != HONEST["when"] or c.avoid != HONEST["avoid"]]

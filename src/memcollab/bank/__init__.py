@@ -19,20 +19,27 @@ design/bank.md says why.
 from __future__ import annotations
 
 from memcollab.bank.bank import Bank
+from memcollab.bank.decisions import Decided, Decision
 from memcollab.bank.importing import Imported, RefusedLine
 from memcollab.bank.learning import Merge, Merged, Pending, Screened
 from memcollab.bank.memory import Change, IndexRow, IndexRows, Versions
 from memcollab.bank.provenance import Provenance, Source
+from memcollab.bank.rewind import Difference, Point, RolledBack, Snapshot
 from memcollab.bank.rows import StoredAnswer
 from memcollab.bank.runs import Added
 from memcollab.bank.serving import Judged
 from memcollab.bank.stats import Stats
+from memcollab.bank.trust import LOCAL, Trust, Waiting
 from memcollab.bank.verify import Problem, Verification
 
 __all__ = [
+    "LOCAL",
     "Added",
     "Bank",
     "Change",
+    "Decided",
+    "Decision",
+    "Difference",
     "Imported",
     "IndexRow",
     "IndexRows",
@@ -40,13 +47,18 @@ __all__ = [
     "Merge",
     "Merged",
     "Pending",
+    "Point",
     "Problem",
     "Provenance",
     "RefusedLine",
+    "RolledBack",
     "Screened",
+    "Snapshot",
     "Source",
     "Stats",
     "StoredAnswer",
+    "Trust",
     "Verification",
     "Versions",
+    "Waiting",
 ]

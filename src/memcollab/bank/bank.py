@@ -14,26 +14,33 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from memcollab.bank import (
+    decisions,
     evidence,
     export,
     importing,
     learning,
     memory,
     migrations,
+    rewind,
     runs,
     serving,
+    signing,
     sqlite,
+    trust,
 )
+from memcollab.bank.decisions import Decided, Decision, Who
 from memcollab.bank.importing import Admit, Imported, Importer
 from memcollab.bank.learning import Merged, Pending, Plan, Screened
 from memcollab.bank.lookup import batches, resolve
 from memcollab.bank.memory import Change, Filter, IndexRows, Versions
 from memcollab.bank.provenance import Provenance, provenance
+from memcollab.bank.rewind import Difference, RolledBack, Snapshot
 from memcollab.bank.rows import StoredAnswer, task_row
 from memcollab.bank.runs import Added
 from memcollab.bank.schema import CONSTRAINTS
 from memcollab.bank.serving import Judged, Vectors
 from memcollab.bank.stats import Stats, stats
+from memcollab.bank.trust import INDEPENDENT_SOURCES, LOCAL, Waiting
 from memcollab.bank.verify import Verification, verify
 from memcollab.errors import BankError, UsageError
 from memcollab.evidence import Evidence
@@ -145,9 +152,19 @@ class Bank:
 
     # ---- tasks and runs
 
-    def add_trajectories(self, trajectories: Iterable[Trajectory]) -> Added:
+    def add_trajectories(
+        self, trajectories: Iterable[Trajectory], *, source: str = LOCAL, trusted: bool = True
+    ) -> Added:
         """Store runs that are not here yet, and their tasks; read as a stream, in transactions of
-        500, so that what a killed call had stored stays. The order makes no difference."""
+        500, so that what a killed call had stored stays. The order makes no difference.
+
+        ``source`` is who brought them; what the bank thinks of one that it knows, it goes on
+        thinking, unless it is now called untrusted (``set_trust``).
+
+        Raises:
+            UsageError: the source was retracted, or cannot be called so.
+        """
+        self._meet(source, trusted=trusted)
         total = Added(0, 0)
         for batch in batches(trajectories):
             with self._reading() as connection:
@@ -155,8 +172,27 @@ class Bank:
             packed = runs.pack(batch, held)
             with self._writing() as connection:
                 new = runs.add_runs(connection, packed)
+                ids = [run.id for run in batch]
+                trust.bring(connection, ids, source, _now(), "trusted" if trusted else "untrusted")
             total = total.plus(Added(new, len(batch) - new))
         return total
+
+    def _meet(self, source: str, *, trusted: bool) -> None:
+        trust.check_source(source)
+        if source == LOCAL and not trusted:
+            raise UsageError(
+                f"{source!r} stands for the operator's own runs, which are not untrusted. "
+                "Next: name who brings these: --source NAME --untrusted"
+            )
+        with self._reading() as connection:
+            held = trust.trust_of(connection, source)
+        if held == "retracted":
+            raise UsageError(
+                f"the source {source!r} was retracted; nothing is taken from it. "
+                f"Next: memcollab bank trust {source!r}, if that was wrong"
+            )
+        if held == "trusted" and not trusted:
+            self.set_trust(source, "untrusted", actor="learn", reason="brought as untrusted")
 
     def add_labelled_tasks(self, tasks: Iterable[Task]) -> Added:
         """Store tasks that no run need have attempted: examples for the classifier. A known task
@@ -168,10 +204,13 @@ class Bank:
             total = total.plus(Added(new, len(batch) - new))
         return total
 
-    def summaries(self, task_ids: Collection[str] | None = None) -> Iterator[RunSummary]:
-        """Every run without its steps, or those on the given tasks."""
+    def summaries(
+        self, task_ids: Collection[str] | None = None, *, retracted: bool = True
+    ) -> Iterator[RunSummary]:
+        """Every run without its steps, or those on the given tasks; ``retracted=False``: only those
+        that may be learned from."""
         with self._reading() as connection:
-            yield from runs.summaries(connection, task_ids)
+            yield from runs.summaries(connection, task_ids, retracted=retracted)
 
     def trajectory(self, id: str) -> Trajectory:
         """One run, whole.
@@ -213,7 +252,7 @@ class Bank:
         new and known. The first answer to a request by a writer stays, and so does the first
         verdict on the same words about the same contrast."""
         with self._writing() as connection:
-            return learning.save_answer(connection, answer, list(screened))
+            return learning.save_answer(connection, answer, list(screened), _now())
 
     def answers(
         self, *, writer: str | None = None, request_ids: Collection[str] | None = None
@@ -240,8 +279,11 @@ class Bank:
         with self._reading() as connection:
             return list(learning.pending(connection))
 
-    def merge(self, plan: Plan, *, actor: str = "learn") -> Merged:
-        """Turn pending drafts into constraints, in one transaction.
+    def merge(
+        self, plan: Plan, *, actor: str = "learn", needed: int = INDEPENDENT_SOURCES
+    ) -> Merged:
+        """Turn pending drafts into constraints, in one transaction. Those that only untrusted
+        sources support are quarantined, until ``needed`` independent ones do.
 
         ``plan(pending, existing)`` gets both sorted by id, must be a pure function of them, and may
         read the bank's caches. It is asked without holding the lock (embedding thousands of
@@ -256,7 +298,9 @@ class Bank:
             current = learning.situation(connection)
             if current != found:
                 planned = plan(current.pending, current.existing)
-            return learning.apply(connection, current, planned, actor=actor, at=_now())
+            return learning.apply(
+                connection, current, planned, actor=actor, at=_now(), needed=needed
+            )
 
     # ---- constraints
 
@@ -315,6 +359,139 @@ class Bank:
             return memory.set_status(
                 connection, full, status, actor=actor, reason=reason, at=_now()
             )
+
+    def approve(self, id: str, *, actor: str, reason: str) -> Constraint:
+        """Let a quarantined constraint be recalled, whoever it came from.
+
+        Raises:
+            UsageError: it is not quarantined.
+        """
+        with self._writing() as connection:
+            found = _constraint(connection, id)
+            if found.status != "quarantined":
+                raise UsageError(
+                    f"constraint {found.id!r} is {found.status}; only a quarantined one can be "
+                    "approved. Next: memcollab bank quarantine lists those"
+                )
+            return memory.set_status(
+                connection,
+                found.id,
+                "active",
+                actor=actor,
+                reason=reason,
+                at=_now(),
+                action="approved",
+            )
+
+    def decided(self, status: Status) -> frozenset[str]:
+        """Ids of the constraints of that status to whom it was given on purpose."""
+        with self._reading() as connection:
+            found = memory.constraints(connection, Filter(status=status), None, 0)
+            return frozenset(memory.decided_ids(connection, [one.id for one in found]))
+
+    def quarantine(self, *, needed: int = INDEPENDENT_SOURCES) -> list[Waiting]:
+        """Quarantined constraints, best supported first: who stands behind each, and why it
+        waits."""
+        with self._reading() as connection:
+            found = memory.constraints(connection, Filter(status="quarantined"), None, 0)
+            decided = memory.decided_ids(connection, [one.id for one in found])
+            return trust.waiting(connection, found, decided, needed)
+
+    # ---- sources, retracting, going back
+
+    def sources(self) -> dict[str, str]:
+        """Whoever brought anything, and how far each is trusted: name → trusted, untrusted,
+        retracted."""
+        with self._reading() as connection:
+            return decisions.sources(connection)
+
+    def set_trust(
+        self,
+        source: str,
+        value: trust.Trust,
+        *,
+        actor: str,
+        reason: str | None = None,
+        needed: int = INDEPENDENT_SOURCES,
+        dry_run: bool = False,
+    ) -> Decided:
+        """Trust a source, distrust it, or retract everything that only it brought; what it supports
+        follows, in the same transaction.
+
+        Raises:
+            NotFound: nothing came from a source of that name.
+        """
+        with self._deciding(dry_run) as connection:
+            who = Who(actor, reason, _now(), needed)
+            return decisions.set_trust(connection, source, value, who)
+
+    def retract(
+        self,
+        *ids: str,
+        actor: str,
+        reason: str | None = None,
+        restore: bool = False,
+        needed: int = INDEPENDENT_SOURCES,
+        dry_run: bool = False,
+    ) -> Decided:
+        """Learn nothing more from these runs and contrasts, and undo what was: drafts about them
+        cease to count, constraints without support are retired. Nothing is deleted; ``restore``
+        takes it back. One transaction; ``dry_run`` says what it would do.
+
+        Raises:
+            NotFound: no run or contrast has such an id.
+        """
+        with self._deciding(dry_run) as connection:
+            who = Who(actor, reason, _now(), needed)
+            value: decisions.Value = "restored" if restore else "retracted"
+            return decisions.retract(connection, ids, value, who)
+
+    def decisions(self, target: str | None = None) -> list[Decision]:
+        """The log of trust and retractions: whole, or of one source, run or contrast."""
+        with self._reading() as connection:
+            return decisions.decisions(connection, target)
+
+    def snapshot(self, name: str | None = None, *, dry_run: bool = False) -> Snapshot:
+        """Give the present a name to come back to. It costs one row: the log holds the rest."""
+        with self._deciding(dry_run) as connection:
+            return rewind.snapshot(connection, name, _now())
+
+    def snapshots(self) -> list[Snapshot]:
+        """Snapshots, oldest first."""
+        with self._reading() as connection:
+            return rewind.snapshots(connection)
+
+    def diff(self, first: str, second: str = rewind.NOW) -> list[Difference]:
+        """Constraints whose state differs between two points: names of snapshots, numbers of the
+        log, times (ISO 8601), or ``now``.
+
+        Raises:
+            NotFound: there is no such point.
+        """
+        with self._reading() as connection:
+            return rewind.diff(connection, first, second)
+
+    def rollback(
+        self, to: str, *, actor: str, reason: str | None = None, dry_run: bool = False
+    ) -> RolledBack:
+        """Make the state as of a point the present one; design/bank.md says what that means. The
+        log only grows: a rollback is a change, and can be rolled back. One transaction.
+
+        Raises:
+            NotFound: there is no such point.
+            UsageError: the log does not reach back so far.
+        """
+        with self._deciding(dry_run) as connection:
+            return rewind.rollback(connection, to, Who(actor, reason, _now(), INDEPENDENT_SOURCES))
+
+    @contextmanager
+    def _deciding(self, dry_run: bool) -> Iterator[sa.Connection]:
+        """A write transaction that a dry run takes back: what it reports is what would be."""
+        with self._writing() as connection:
+            yield connection
+            transaction = connection.get_transaction()
+            if dry_run and transaction is not None:
+                transaction.rollback()
 
     def history(self, id: str | None = None, *, since: int = 0) -> list[Change]:
         """The change log after sequence number ``since``: of one constraint, or whole."""
@@ -451,20 +628,37 @@ class Bank:
         with self._reading() as connection:
             return verify(connection)
 
-    def export(self, stream: IO[bytes], *, runs: bool = True) -> dict[str, int]:
-        """Write the bank as JSONL; lines by kind.
+    def export(
+        self, stream: IO[bytes], *, runs: bool = True, sign: Path | None = None
+    ) -> dict[str, int]:
+        """Write the bank as JSONL; lines by kind. ``sign``: a file with a private key (see
+        ``memcollab bank key new``), whose signature becomes the last line.
 
         The same knowledge gives the same bytes. ``runs=False`` makes a light share: constraints
         with their provenance, but no message of any run, no raw answer, no refused draft, no
         recall and no outcome.
         """
+        signer = signing.Signer(stream, signing.private_key(sign)) if sign else None
         with self._reading() as connection:
-            return export.export(connection, stream, whole=runs)
+            counts = export.export(connection, signer or stream, whole=runs)
+        if signer:
+            signer.sign()
+        return counts
 
     def import_(
-        self, stream: IO[bytes], *, admit: Admit | None = None, actor: str = "import"
+        self,
+        stream: IO[bytes],
+        *,
+        admit: Admit | None = None,
+        actor: str = "import",
+        source: str = "import",
+        trusted: bool = False,
+        needed: int = INDEPENDENT_SOURCES,
     ) -> Imported:
         """Add what an export holds and this bank does not.
+
+        ``source`` is who brings it. Unless it is ``trusted``, constraints that nothing else here
+        stands behind are quarantined.
 
         ``admit`` is asked about the words of every constraint and accepted draft; a line that gets
         a refusal stays out, and so do the lines that refer to it. Interrupted, it is completed by
@@ -474,12 +668,17 @@ class Bank:
             BankError: the stream is no export.
             BankVersionError: the export is of a newer version.
         """
+        self._meet(source, trusted=trusted)
+        if trusted and self.sources().get(source) == "untrusted":
+            self.set_trust(source, "trusted", actor=actor, reason="imported as trusted")
         report = Imported()
-        importer = Importer(report, admit, actor=actor, at=_now())
+        importer = Importer(
+            report, admit, actor=actor, source=source, trusted=trusted, needed=needed
+        )
         groups = importing.groups(importing.read_lines(stream, report))
         for group in groups:
             with self._writing() as connection:
-                importer.bring(connection, group)
+                importer.bring(connection, group, _now())
         return report
 
 

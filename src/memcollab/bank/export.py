@@ -3,25 +3,25 @@
 One object a line, a header first, then every kind in an order in which a line refers to earlier
 lines only, each kind sorted by id. Nothing in it depends on when or in how many attempts the bank
 was learned: no change log, no sequence numbers, no times but those of recalls and outcomes (facts),
-no caches.
+no caches. What was retracted or rolled back is left out: runs, what was made of them, and
+constraints that nothing stands behind any more.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any, Protocol
 
 import orjson
 import sqlalchemy as sa
 
-from memcollab.bank import learning, memory, runs
+from memcollab.bank import learning, memory, runs, trust
 from memcollab.bank.rows import (
     Row,
     Stored,
     answer_from,
     canonical,
-    constraint_from,
     contrast_from,
     run_usage_from,
     task_from,
@@ -40,7 +40,7 @@ from memcollab.bank.schema import (
     TASKS,
     TRAJECTORIES,
 )
-from memcollab.records import RECORD_FORMAT, Record
+from memcollab.records import RECORD_FORMAT
 
 EXPORT_FORMAT = "memcollab-bank"
 EXPORT_VERSION = 1
@@ -49,7 +49,13 @@ EXPORT_VERSION = 1
 Lines = Callable[[sa.Connection, bool], Iterator[Row]]
 
 
-def export(connection: sa.Connection, stream: IO[bytes], *, whole: bool) -> dict[str, int]:
+class Sink(Protocol):
+    """Anything that bytes can be written to."""
+
+    def write(self, content: bytes, /) -> int: ...
+
+
+def export(connection: sa.Connection, stream: Sink, *, whole: bool) -> dict[str, int]:
     """Write the bank, or without ``whole`` its light share; lines written by kind."""
     header = {
         "type": "header",
@@ -69,7 +75,7 @@ def export(connection: sa.Connection, stream: IO[bytes], *, whole: bool) -> dict
     return dict(counts)
 
 
-def _write(stream: IO[bytes], value: Mapping[str, Any]) -> None:
+def _write(stream: Sink, value: Mapping[str, Any]) -> None:
     stream.write(canonical(value) + b"\n")
 
 
@@ -89,6 +95,7 @@ def _task_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
 
 def _run_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
     statement = runs.whole_runs().order_by(TRAJECTORIES.c.id)
+    statement = statement.where(~trust.retracted_run(TRAJECTORIES.c.id))
     if not whole:
         pair = sa.or_(
             CONTRASTS.c.preferred == TRAJECTORIES.c.id, CONTRASTS.c.other == TRAJECTORIES.c.id
@@ -114,18 +121,35 @@ def _run_line(row: Stored, *, whole: bool) -> Row:
     }
 
 
-def _record_lines(table: sa.Table, read: Callable[[Stored], Record]) -> Lines:
-    """Rows that are a record and its id, nothing else."""
+def _contrast_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+    statement = sa.select(CONTRASTS).where(~trust.retracted_contrast()).order_by(CONTRASTS.c.id)
+    for row in connection.execute(statement).mappings():
+        yield {"id": row["id"], **contrast_from(row).model_dump(mode="json")}
 
-    def lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
-        for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings():
-            yield {"id": row["id"], **read(row).model_dump(mode="json")}
 
-    return lines
+def _constraint_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+    gone = _gone(connection)
+    for constraint in memory.all_constraints(connection):
+        if constraint.id not in gone:
+            yield {"id": constraint.id, **constraint.model_dump(mode="json")}
+
+
+def _gone(connection: sa.Connection) -> set[str]:
+    """Constraints that are retired because nothing stands behind them any more."""
+    bare = sa.select(CONSTRAINTS.c.id).where(
+        CONSTRAINTS.c.status == "retired", CONSTRAINTS.c.support_contrasts == 0
+    )
+    ids = set(connection.execute(bare).scalars())
+    return ids - memory.decided_ids(connection, ids)
 
 
 def _answer_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
-    statement = sa.select(ANSWERS).order_by(ANSWERS.c.request_id, ANSWERS.c.writer)
+    statement = (
+        sa.select(ANSWERS)
+        .join(CONTRASTS, CONTRASTS.c.id == ANSWERS.c.contrast_id)
+        .where(~trust.retracted_contrast())
+        .order_by(ANSWERS.c.request_id, ANSWERS.c.writer)
+    )
     for row in connection.execute(statement).mappings():
         line = answer_from(row).model_dump(mode="json")
         # How long the answer took is a time of learning, not a part of what was learned.
@@ -134,7 +158,12 @@ def _answer_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
 
 
 def _draft_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
-    statement = sa.select(DRAFTS).order_by(DRAFTS.c.id)
+    statement = (
+        sa.select(DRAFTS)
+        .join(CONTRASTS, CONTRASTS.c.id == DRAFTS.c.contrast_id)
+        .where(~trust.retracted_draft(), DRAFTS.c.counted.is_not(sa.false()))
+        .order_by(DRAFTS.c.id)
+    )
     if not whole:
         statement = statement.where(DRAFTS.c.refused.is_(None))
     for row in connection.execute(statement).mappings():
@@ -143,7 +172,10 @@ def _draft_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
 
 
 def _conflict_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
+    gone = _gone(connection)
     for first, second in memory.conflicts(connection, None):
+        if gone & {first, second}:
+            continue
         yield {"first": first, "second": second}
 
 
@@ -160,9 +192,9 @@ def _outcome_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
 _LINES: dict[str, Lines] = {
     "task": _task_lines,
     "run": _run_lines,
-    "contrast": _record_lines(CONTRASTS, contrast_from),
+    "contrast": _contrast_lines,
     "answer": _answer_lines,
-    "constraint": _record_lines(CONSTRAINTS, constraint_from),
+    "constraint": _constraint_lines,
     "draft": _draft_lines,
     "conflict": _conflict_lines,
     "recall": _recall_lines,

@@ -17,7 +17,7 @@ import orjson
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from memcollab.bank import learning, memory, runs, serving
+from memcollab.bank import learning, memory, runs, serving, trust
 from memcollab.bank.export import EXPORT_FORMAT, EXPORT_VERSION
 from memcollab.bank.learning import Screened
 from memcollab.bank.lookup import BATCH, add_rows, known, select_in
@@ -171,16 +171,29 @@ class Importer:
     waiting; and each leaves the bank whole: a constraint has no support until its drafts are here.
     """
 
-    def __init__(self, report: Imported, admit: Admit | None, *, actor: str, at: str) -> None:
+    def __init__(
+        self,
+        report: Imported,
+        admit: Admit | None,
+        *,
+        actor: str,
+        source: str,
+        trusted: bool,
+        needed: int,
+    ) -> None:
         self.report = report
         self._admit = admit
         self._actor = actor
-        self._at = at
+        self._at = ""
+        self._source = source
+        self._trust: trust.Trust = "trusted" if trusted else "untrusted"
+        self._needed = needed
         self._founded: set[str] = set()
         self._touched: set[str] = set()
 
-    def bring(self, connection: sa.Connection, group: Sequence[Line]) -> None:
-        """Store the lines of one group that can be believed."""
+    def bring(self, connection: sa.Connection, group: Sequence[Line], at: str) -> None:
+        """Store the lines of one group that can be believed; ``at`` is when (ISO 8601 in UTC)."""
+        self._at = at
         kind = group[0].kind
         read = {
             "task": self._read_task,
@@ -218,6 +231,7 @@ class Importer:
             actor=self._actor,
             action="imported",
             at=self._at,
+            needed=self._needed,
         )
         self._touched, self._founded = set(), set()
 
@@ -316,8 +330,19 @@ class Importer:
             return
         self._count_kept(connection, kind, rows)
         new = self._insert(connection, kind, rows)
+        self._note_source(connection, kind, rows)
         self.report.count(self.report.new, kind, new)
         self.report.count(self.report.known, kind, len(rows) - new)
+
+    def _note_source(self, connection: sa.Connection, kind: str, rows: list[Row]) -> None:
+        """Who brought these, as far as trust asks for it. A file that calls a constraint retired
+        or quarantined does not stand behind it."""
+        if kind == "constraint":
+            rows = [row for row in rows if row["status"] == "active"]
+            self._touched |= {row["id"] for row in rows}
+        if kind in {"run", "draft", "constraint"}:
+            ids = [row["id"] for row in rows]
+            trust.bring(connection, ids, self._source, self._at, self._trust)
 
     def _insert(self, connection: sa.Connection, kind: str, rows: list[Row]) -> int:
         if kind == "task":

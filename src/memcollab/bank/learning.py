@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from memcollab.bank import trust
 from memcollab.bank.lookup import add_rows, select_in
 from memcollab.bank.memory import all_constraints, drafts_and_runs, new_constraints, settle
 from memcollab.bank.rows import (
@@ -50,7 +51,8 @@ class Screened(Record):
 class Pending:
     """An accepted draft that is in no constraint yet, with what merging asks about it.
 
-    Families are those of the preferred and of the other run of its contrast.
+    Families are those of the preferred and of the other run of its contrast. ``trusted``: trusted
+    sources brought both runs and the words.
     """
 
     draft: Draft
@@ -59,6 +61,7 @@ class Pending:
     harness: str | None
     family_right: str
     family_wrong: str
+    trusted: bool = True
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,12 @@ def contrasts(
 
 
 def save_answer(
-    connection: sa.Connection, answer: StoredAnswer, screened: Sequence[Screened]
+    connection: sa.Connection, answer: StoredAnswer, screened: Sequence[Screened], at: str
 ) -> Added:
     add_rows(connection, ANSWERS, [answer_row(answer)])
     new = add_rows(connection, DRAFTS, [draft_row(entry) for entry in screened])
+    ids = [entry.draft.id for entry in screened]
+    trust.bring(connection, ids, trust.OWN_WRITER, at, "trusted")
     return Added(new, len(screened) - new)
 
 
@@ -195,9 +200,14 @@ def refusals(connection: sa.Connection, reason: str | None, limit: int | None) -
 
 
 def pending(connection: sa.Connection) -> tuple[Pending, ...]:
-    """Accepted drafts that are in no constraint, by draft id."""
-    waiting = (DRAFTS.c.refused.is_(None), DRAFTS.c.constraint_id.is_(None))
-    statement = drafts_and_runs().where(*waiting).order_by(DRAFTS.c.id)
+    """Accepted drafts that are in no constraint, by draft id; without those that were retracted."""
+    waiting = (
+        DRAFTS.c.refused.is_(None),
+        DRAFTS.c.constraint_id.is_(None),
+        ~trust.retracted_draft(),
+    )
+    statement = drafts_and_runs().add_columns(trust.trusted_draft().label("trusted"))
+    statement = statement.where(*waiting).order_by(DRAFTS.c.id)
     return tuple(_pending_from(row) for row in connection.execute(statement).mappings())
 
 
@@ -210,6 +220,7 @@ def _pending_from(row: Stored) -> Pending:
         harness=entry.harness,
         family_right=row["family_right"],
         family_wrong=row["family_wrong"],
+        trusted=row["trusted"],
     )
 
 
@@ -223,7 +234,7 @@ def situation(connection: sa.Connection) -> Situation:
 
 
 def apply(
-    connection: sa.Connection, found: Situation, plan: Merge, *, actor: str, at: str
+    connection: sa.Connection, found: Situation, plan: Merge, *, actor: str, at: str, needed: int
 ) -> Merged:
     """Write what was planned for ``found``, which must be what is there under this lock."""
     waiting = {entry.draft.id for entry in found.pending}
@@ -232,7 +243,9 @@ def apply(
     founded = new_constraints(connection, plan.assigned.values())
     place_drafts(connection, {draft: into.id for draft, into in plan.assigned.items()})
     touched = {constraint.id for constraint in plan.assigned.values()}
-    changed = settle(connection, touched, founded, actor=actor, action="learned", at=at)
+    changed = settle(
+        connection, touched, founded, actor=actor, action="learned", at=at, needed=needed
+    )
     return Merged(
         new=tuple(sorted(founded)),
         changed=tuple(sorted(changed - founded)),

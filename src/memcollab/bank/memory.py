@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from memcollab.bank.lookup import known, select_in
+from memcollab.bank import trust
+from memcollab.bank.lookup import batches, known, select_in
 from memcollab.bank.rows import Stored, canonical_text, constraint_from, constraint_row, reads
 from memcollab.bank.schema import (
     CHANGES,
@@ -24,6 +25,7 @@ from memcollab.bank.schema import (
     COUNTERS,
     DRAFTS,
     OUTCOMES_COUNTED,
+    PLACEMENTS,
     TRAJECTORIES,
 )
 from memcollab.errors import UsageError
@@ -33,7 +35,8 @@ from memcollab.records import Category, Constraint, Status, Support
 @dataclass(frozen=True)
 class Change:
     """One row of the change log: who did what to which constraint, and its state on both sides
-    (``before is None``: it was new). ``at`` is ISO 8601 in UTC."""
+    (``before is None``: it was new). ``at`` is ISO 8601 in UTC. ``decided``: the status after it
+    was set on purpose, not by the rule of ``trust``."""
 
     sequence: int
     constraint_id: str
@@ -43,6 +46,7 @@ class Change:
     before: Mapping[str, Any] | None
     after: Mapping[str, Any]
     at: str
+    decided: bool = False
 
 
 class IndexRow(NamedTuple):
@@ -178,7 +182,7 @@ def index_rows(connection: sa.Connection, since: int) -> IndexRows:
     sources = (
         sa.select(DRAFTS.c.constraint_id, CONTRASTS.c.task_id)
         .join(CONTRASTS, CONTRASTS.c.id == DRAFTS.c.contrast_id)
-        .where(DRAFTS.c.constraint_id.is_not(None))
+        .where(DRAFTS.c.counted)
     )
     wanted = sa.select(CONSTRAINTS)
     if since > 0:
@@ -214,6 +218,7 @@ def change_from(row: Stored) -> Change:
         before=None if row["before"] is None else orjson.loads(row["before"]),
         after=orjson.loads(row["after"]),
         at=row["at"],
+        decided=row["decided"],
     )
 
 
@@ -242,21 +247,80 @@ def settle(
     actor: str,
     action: str,
     at: str,
+    needed: int,
+    moved: Mapping[str, bool] | None = None,
+    reason: str | None = None,
 ) -> set[str]:
-    """Derive the support of ``touched`` again and log what changed; ids of what did.
+    """Derive support and standing of ``touched`` again and log what changed; ids of what did.
 
-    Every one of ``founded`` is logged as new with ``action``, the others as "supported".
+    Every one of ``founded`` is logged as new with ``action``; the others as "supported", or by what
+    became of their status. ``moved`` are drafts that begin or cease to count. A status that was
+    set on purpose stays, unless nothing is left behind the constraint. ``needed`` is the number of
+    independent sources that the rule of ``trust`` asks for.
     """
+    placed = {**_newly_placed(connection, touched), **(moved or {})}
+    _count(connection, placed)
     support = supports(connection, touched)
-    changed: list[Step] = []
+    standings = trust.standings(connection, touched, needed)
+    decided = decided_ids(connection, touched)
+    steps: list[Step] = []
     for before in all_constraints(connection, touched):
+        standing = standings[before.id]
         after = before.model_copy(update={"support": support.get(before.id, Support())})
         if before.id in founded:
-            changed.append(Step(None, after, action))
+            fixed = before.status != "active"
+            if not fixed:
+                after = after.model_copy(update={"status": standing.status})
+            why = standing.why if after.status == "quarantined" and not fixed else reason
+            steps.append(Step(None, after, action, why, fixed))
+            continue
+        fixed = before.id in decided and standing.status != "retired"
+        if not fixed and standing.status != before.status:
+            after = after.model_copy(update={"status": standing.status})
+            why = f"{reason}: {standing.why}" if reason else standing.why
+            steps.append(Step(before, after, _MOVES[standing.status], why))
         elif after.support != before.support:
-            changed.append(Step(before, after, "supported"))
-    _write(connection, changed, actor=actor, reason=None, at=at)
-    return {step.after.id for step in changed}
+            steps.append(Step(before, after, "supported", reason, before.id in decided))
+    write(connection, steps, actor=actor, at=at, placed=placed)
+    return {step.after.id for step in steps}
+
+
+# How the log calls what the rule of ``trust`` does to a status.
+_MOVES: dict[Status, str] = {
+    "active": "released",
+    "quarantined": "distrusted",
+    "retired": "unsupported",
+}
+
+
+def _newly_placed(connection: sa.Connection, touched: Collection[str]) -> dict[str, bool]:
+    """Drafts that have joined one of these constraints just now, and whether each counts."""
+    statement = drafts_and_runs().add_columns(trust.retracted_draft().label("retracted"))
+    statement = statement.where(DRAFTS.c.counted.is_(None))
+    rows = select_in(connection, statement, DRAFTS.c.constraint_id, touched)
+    return {row["id"]: not row["retracted"] for row in rows}
+
+
+_COUNT = DRAFTS.update().where(DRAFTS.c.id == sa.bindparam("key"))
+
+
+def _count(connection: sa.Connection, placed: Mapping[str, bool]) -> None:
+    if placed:
+        rows = [{"key": draft, "counted": counts} for draft, counts in sorted(placed.items())]
+        connection.execute(_COUNT, rows)
+
+
+def decided_ids(connection: sa.Connection, ids: Collection[str]) -> set[str]:
+    """Those of the constraints whose present status was set on purpose."""
+    last = sa.select(sa.func.max(CHANGES.c.sequence)).group_by(CHANGES.c.constraint_id)
+    found: set[str] = set()
+    for batch in batches(sorted(set(ids))):
+        latest = last.where(CHANGES.c.constraint_id.in_(batch))
+        statement = sa.select(CHANGES.c.constraint_id).where(
+            CHANGES.c.sequence.in_(latest), CHANGES.c.decided
+        )
+        found.update(connection.execute(statement).scalars())
+    return found
 
 
 def set_status(
@@ -267,13 +331,14 @@ def set_status(
     actor: str,
     reason: str | None,
     at: str,
+    action: str | None = None,
 ) -> Constraint:
-    """Change the status of one constraint; nothing is logged where it had it already."""
+    """Change the status of one constraint on purpose; nothing is logged where it had it already."""
     (before,) = all_constraints(connection, [constraint_id])
     after = before.model_copy(update={"status": status})
     if status != before.status:
-        steps = [Step(before, after, status)]
-        _write(connection, steps, actor=actor, reason=reason, at=at)
+        steps = [Step(before, after, action or status, reason, decided=True)]
+        write(connection, steps, actor=actor, at=at)
     return after
 
 
@@ -302,37 +367,68 @@ def check_status(status: str) -> None:
 
 
 class Step(NamedTuple):
-    """One constraint's way from a state (None: it was not there) to the next."""
+    """One constraint's way from a state (None: it was not there) to the next; ``decided``: the
+    status that it has now was set on purpose, not by the rule of ``trust``."""
 
     before: Constraint | None
     after: Constraint
     action: str
+    reason: str | None = None
+    decided: bool = False
 
 
 _BY_ID = CONSTRAINTS.update().where(CONSTRAINTS.c.id == sa.bindparam("key"))
 
 
-def _write(
-    connection: sa.Connection, steps: Sequence[Step], *, actor: str, reason: str | None, at: str
+def write(
+    connection: sa.Connection,
+    steps: Sequence[Step],
+    *,
+    actor: str,
+    at: str,
+    placed: Mapping[str, bool] | None = None,
 ) -> None:
-    """Make the new states the present ones, and append every step to the change log."""
-    if not steps:
-        return
-    rows = [{"key": step.after.id, **constraint_row(step.after)} for step in steps]
-    connection.execute(_BY_ID, rows)
-    entries = [
+    """Make the new states the present ones, and append every step to the change log, and to the
+    log of placements the drafts that begin (``placed``: True) or cease to count."""
+    start = sequence(connection)
+    if steps:
+        rows = [{"key": step.after.id, **constraint_row(step.after)} for step in steps]
+        connection.execute(_BY_ID, rows)
+        connection.execute(CHANGES.insert(), [_entry(step, actor, at) for step in steps])
+    if placed:
+        _log_placements(connection, placed, start)
+
+
+def _entry(step: Step, actor: str, at: str) -> dict[str, Any]:
+    return {
+        "constraint_id": step.after.id,
+        "actor": actor,
+        "action": step.action,
+        "reason": step.reason,
+        "before": state(step.before) if step.before else None,
+        "after": state(step.after),
+        "at": at,
+        "decided": step.decided,
+    }
+
+
+def _log_placements(connection: sa.Connection, placed: Mapping[str, bool], start: int) -> None:
+    """A placement belongs to the change that its constraint went through with it. Where it changed
+    nothing, the support is the same with and without it, and any later number will do."""
+    statement = sa.select(CHANGES.c.constraint_id, CHANGES.c.sequence)
+    found = connection.execute(statement.where(CHANGES.c.sequence > start))
+    by_constraint = dict(found.all())
+    end = sequence(connection)
+    where = sa.select(DRAFTS.c.id, DRAFTS.c.constraint_id)
+    rows = [
         {
-            "constraint_id": step.after.id,
-            "actor": actor,
-            "action": step.action,
-            "reason": reason,
-            "before": state(step.before) if step.before else None,
-            "after": state(step.after),
-            "at": at,
+            "draft_id": row["id"],
+            "counted": placed[row["id"]],
+            "sequence": by_constraint.get(row["constraint_id"], end),
         }
-        for step in steps
+        for row in select_in(connection, where, DRAFTS.c.id, placed)
     ]
-    connection.execute(CHANGES.insert(), entries)
+    connection.execute(PLACEMENTS.insert(), rows)
 
 
 _RIGHT, _WRONG = TRAJECTORIES.alias("right_run"), TRAJECTORIES.alias("wrong_run")
@@ -356,7 +452,7 @@ def drafts_and_runs() -> sa.Select[Any]:
 
 def supports(connection: sa.Connection, ids: Collection[str] | None = None) -> dict[str, Support]:
     """The support of constraints as their drafts, contrasts and runs give it; without any, none."""
-    statement = drafts_and_runs().where(DRAFTS.c.constraint_id.is_not(None))
+    statement = drafts_and_runs().where(DRAFTS.c.counted)
     behind: defaultdict[str, list[Stored]] = defaultdict(list)
     for row in select_in(connection, statement, DRAFTS.c.constraint_id, ids):
         behind[row["constraint_id"]].append(row)

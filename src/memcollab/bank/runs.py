@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from memcollab.bank import trust
 from memcollab.bank.lookup import add_rows, known, one, resolve, select_in
 from memcollab.bank.rows import (
     SUMMARY_COLUMNS,
@@ -117,11 +118,14 @@ def tasks(
 _SUMMARY = sa.select(*(TRAJECTORIES.c[name] for name in SUMMARY_COLUMNS))
 
 
-def summaries(connection: sa.Connection, task_ids: Collection[str] | None) -> Iterator[RunSummary]:
-    """Heads of runs: all, or those on the given tasks."""
+def summaries(
+    connection: sa.Connection, task_ids: Collection[str] | None, *, retracted: bool
+) -> Iterator[RunSummary]:
+    """Heads of runs: all, or those on the given tasks; with those that were retracted, or not."""
     agents: dict[tuple[str | None, ...], Agent] = {}
     column = TRAJECTORIES.c.id if task_ids is None else TRAJECTORIES.c.task_id
-    for row in select_in(connection, _SUMMARY, column, task_ids):
+    statement = _SUMMARY if retracted else _SUMMARY.where(~trust.retracted_run(TRAJECTORIES.c.id))
+    for row in select_in(connection, statement, column, task_ids):
         yield summary_from(row, agents)
 
 

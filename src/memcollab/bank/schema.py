@@ -2,9 +2,9 @@
 
 What a row is to the rest: ``tasks``, ``trajectories``, ``steps``, ``contrasts``, ``answers``,
 ``drafts``, ``recalls`` and ``outcomes`` are facts, written once. ``constraints`` is the present
-state, every step to which is a row of ``changes``. ``evidence`` is counted from recalls and
-outcomes. ``vectors`` and ``caches`` can be dropped at any time. Columns that hold JSON are text, so
-that they mean the same in every database.
+state, every step to which is a row of ``changes``; ``decisions`` and ``placements`` are logs of the
+same kind. ``evidence`` is counted from recalls and outcomes. ``vectors`` and ``caches`` can be
+dropped at any time. Columns that hold JSON are text, so that they mean the same in every database.
 
 The steps of a run stand beside its head, not in it: contrasting walks over every head and reads no
 message, and a bank that came by a light share has heads only.
@@ -139,6 +139,8 @@ DRAFTS = _table(
     _text("refused", optional=True),
     _text("refused_detail", optional=True),
     _ref("constraint_id", "constraints.id", optional=True),
+    # Whether it counts as support of its constraint; NULL until it is in one. See ``PLACEMENTS``.
+    sa.Column("counted", sa.Boolean, nullable=True),
 )
 
 # Pairs of constraints that contradict each other; ``first`` is the smaller id.
@@ -157,6 +159,52 @@ CHANGES = _table(
     _text("reason", optional=True),
     _text("before", optional=True),
     _text("after"),
+    _text("at"),
+    # Whether the status was set on purpose: then trust in sources does not change it.
+    sa.Column("decided", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+# ---- who brought what, and whom we believe (``trust.py``, ``decisions.py``, ``rewind.py``)
+
+SOURCES = _table("sources", sa.Column("name", sa.String(256), primary_key=True), _text("trust"))
+
+# ``record_id`` is a run, a draft, or a constraint that came by an import.
+BROUGHT = _table(
+    "brought",
+    sa.Column("record_id", sa.String(64), primary_key=True),
+    sa.Column(
+        "source", sa.String(256), sa.ForeignKey("sources.name"), primary_key=True, index=True
+    ),
+    _text("at"),
+)
+
+# Runs and contrasts that teach nothing any more. A retracted source is one whose trust says so.
+RETRACTED = _table("retracted", _id())
+
+# Every change of ``sources.trust`` and of ``retracted``; append-only.
+DECISIONS = _table(
+    "decisions",
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("target", sa.String(256), nullable=False, index=True),
+    _text("value"),
+    _text("actor"),
+    _text("reason", optional=True),
+    _text("at"),
+)
+
+# Every change of ``drafts.counted``, with the change of its constraint that came of it.
+PLACEMENTS = _table(
+    "placements",
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    _ref("draft_id", "drafts.id"),
+    sa.Column("counted", sa.Boolean, nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False, index=True),
+)
+
+SNAPSHOTS = _table(
+    "snapshots",
+    sa.Column("name", sa.String(256), primary_key=True),
+    sa.Column("sequence", sa.Integer, nullable=False),
     _text("at"),
 )
 

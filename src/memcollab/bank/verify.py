@@ -16,13 +16,18 @@ from memcollab.bank import evidence, memory, runs, sqlite
 from memcollab.bank.learning import draft_from
 from memcollab.bank.rows import Stored, constraint_from, contrast_from, task_from
 from memcollab.bank.schema import (
+    BROUGHT,
     CHANGES,
     CONSTRAINTS,
     CONTRASTS,
+    DECISIONS,
     DRAFTS,
     METADATA,
     OUTCOMES,
+    PLACEMENTS,
     RECALLS,
+    RETRACTED,
+    SOURCES,
     TASKS,
     TRAJECTORIES,
 )
@@ -170,6 +175,33 @@ def _evidence(connection: sa.Connection, report: Verification) -> Iterator[Probl
             yield Problem("evidence", " × ".join(map(str, place)), f"{what}{derived.get(place)!r}")
 
 
+def _placements(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
+    """Whether a draft counts must be what its log ends in."""
+    last = sa.select(sa.func.max(PLACEMENTS.c.number)).group_by(PLACEMENTS.c.draft_id)
+    statement = sa.select(PLACEMENTS.c.draft_id, PLACEMENTS.c.counted)
+    logged = dict(connection.execute(statement.where(PLACEMENTS.c.number.in_(last))).all())
+    for draft in connection.execute(sa.select(DRAFTS.c.id, DRAFTS.c.counted)):
+        if draft.counted != logged.get(draft.id):
+            what = f"counts as {draft.counted!r}, but its log ends in {logged.get(draft.id)!r}"
+            yield Problem("drafts", draft.id, what)
+
+
+def _decisions(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
+    """Trust and retractions must be what their log ends in, and every run has a source."""
+    last = sa.select(sa.func.max(DECISIONS.c.number)).group_by(DECISIONS.c.target)
+    statement = sa.select(DECISIONS.c.target, DECISIONS.c.value)
+    logged = dict(connection.execute(statement.where(DECISIONS.c.number.in_(last))).all())
+    present: dict[str, str] = dict(connection.execute(sa.select(SOURCES)).all())
+    present |= dict.fromkeys(connection.execute(sa.select(RETRACTED.c.id)).scalars(), "retracted")
+    for target in sorted({*logged, *present}):
+        if present.get(target, "restored") != logged.get(target):
+            what = f"is {present.get(target)!r}, but its log ends in {logged.get(target)!r}"
+            yield Problem("decisions", target, what)
+    held = sa.exists().where(BROUGHT.c.record_id == TRAJECTORIES.c.id)
+    for run in connection.execute(sa.select(TRAJECTORIES.c.id).where(~held)).scalars():
+        yield Problem("trajectories", run, "nobody is known to have brought it")
+
+
 _CHECKS: tuple[tuple[str, Check], ...] = (
     ("file", _damage),
     ("tasks", _content(TASKS, sa.select(TASKS), lambda row: task_from(row).id)),
@@ -197,4 +229,6 @@ _CHECKS: tuple[tuple[str, Check], ...] = (
     ("constraints", _support),
     ("changes", _change_log),
     ("evidence", _evidence),
+    ("drafts", _placements),
+    ("decisions", _decisions),
 )

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from memcollab.cli import options
+from memcollab.cli import guard, options
 
 if TYPE_CHECKING:
     from memcollab.bank import Bank
@@ -68,6 +68,9 @@ def export(
     file: Annotated[str, typer.Argument(help="JSONL file to write; - is standard output.")] = "-",
     bank: options.BankPath = None,
     runs: Annotated[bool, typer.Option(help="With the messages of the runs.")] = True,
+    sign: Annotated[
+        Path | None, typer.Option(help="Sign it with this private key (memcollab bank key new).")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Write the bank as JSONL: the same knowledge gives the same bytes."""
@@ -75,24 +78,38 @@ def export(
 
     with _bank(bank) as opened:
         if file == "-":
-            opened.export(sys.stdout.buffer, runs=runs)
+            opened.export(sys.stdout.buffer, runs=runs, sign=sign)
             return
         with _opened(Path(file), "wb") as stream:
-            show.value(opened.export(stream, runs=runs), as_json=as_json)
+            show.value(opened.export(stream, runs=runs, sign=sign), as_json=as_json)
 
 
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="JSONL file that export wrote.")],
     bank: options.BankPath = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(help="Believe what this public key signed (text or file); may be repeated."),
+    ] = None,
+    trusted: Annotated[
+        bool, typer.Option("--trusted", help="I trust this file: quarantine nothing of it.")
+    ] = False,
+    source: Annotated[
+        str | None, typer.Option(help="Who it comes from.", show_default="the signer, or the file")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Add what an export holds; its words are screened, its ids derived again, misfits counted."""
+    """Add what an export holds: its words are screened, its ids derived again, misfits counted.
+    What no trusted source stands behind is quarantined."""
     from memcollab import settings
     from memcollab.cli import show
 
     with settings.load(bank=bank).collab() as memory, _opened(file, "rb") as stream:
-        show.imported(memory.import_(stream), as_json=as_json)
+        found = memory.import_(
+            stream, trust_keys=trust or (), trusted=trusted, source=source, origin=file.name
+        )
+        show.imported(found, as_json=as_json)
 
 
 @app.command()
@@ -119,6 +136,9 @@ def reindex(bank: options.BankPath = None, as_json: options.Json = False) -> Non
 
     with settings.load(bank=bank).collab(create=False) as memory:
         show.value(memory.reindex(), as_json=as_json)
+
+
+guard.register(app)
 
 
 def _bank(path: str | None) -> Bank:

@@ -33,6 +33,19 @@ def learn(
     batch_in: Annotated[
         Path | None, typer.Option(help="Take the answers from this file instead of asking.")
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Who brings these runs: a person, a team, a folder.", show_default="local"
+        ),
+    ] = None,
+    untrusted: Annotated[
+        bool,
+        typer.Option(
+            "--untrusted",
+            help="Quarantine what only such sources support, until enough independent ones do.",
+        ),
+    ] = False,
     parallel: Annotated[
         int | None, typer.Option(min=1, help="Requests to the writer at once.")
     ] = None,
@@ -54,7 +67,13 @@ def learn(
         show.preview(paths[0], mapping)
         return
     chosen = settings.load(
-        bank=bank, writer=writer, writer_url=writer_url, recipe=recipe, parallel=parallel
+        bank=bank,
+        writer=writer,
+        writer_url=writer_url,
+        recipe=recipe,
+        parallel=parallel,
+        source=source,
+        trusted=False if untrusted else None,
     )
     with chosen.collab() as memory, show.progress(quiet=as_json) as progress:
         report = memory.learn(
@@ -70,6 +89,8 @@ def learn(
             batch_in=batch_in,
             parallel=chosen.parallel,
             strict=strict,
+            source=chosen.source,
+            trusted=chosen.trusted,
             dry_run=dry_run,
             progress=progress,
         )

@@ -162,6 +162,8 @@ def learn_report(report: LearnReport, *, as_json: bool) -> None:
             ("refused", report.refused),
             ("merged into another", report.merged),
             ("constraints from these runs", report.constraints),
+            ("quarantined until trusted", report.quarantined or None),
+            ("runs retracted earlier", report.retracted or None),
             ("failed", report.failed),
             ("tokens", usage.tokens),
             ("cost in US dollars", usage.cost_usd),

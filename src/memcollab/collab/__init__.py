@@ -25,7 +25,7 @@ started again therefore ends in the same bank.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +36,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 import numpy  # noqa: F401
 from pydantic import ValidationError
 
-from memcollab.bank import Bank, Imported
+from memcollab.bank import LOCAL, Bank, Imported
 from memcollab.collab.derived import Derived
 from memcollab.collab.experience import Experience
 from memcollab.collab.intake import Intake, Progress, without_guidance
@@ -185,6 +185,8 @@ class MemCollab:
         batch_in: str | Path | None = None,
         parallel: int = 4,
         strict: bool = False,
+        source: str = LOCAL,
+        trusted: bool = True,
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> LearnReport:
@@ -201,6 +203,10 @@ class MemCollab:
             batch_out: write the requests to this file in place of asking; ``batch_in``: take the
                 answers from that file.
             strict: stop at the first run that is rejected.
+            source: who brought these runs: a person, a team, a folder.
+            trusted: whether to believe them. What only untrusted sources support is quarantined
+                until enough independent ones do (``recipe.independent_sources``), or somebody
+                approves it.
             dry_run: count only; nothing is asked or stored, and no bank is made.
             progress: called with (stage, done, total or None).
 
@@ -242,8 +248,10 @@ class MemCollab:
         else:
             answers_from = writers.writer_of(writer, writer_url, key, batch_in)
             name = answers_from.name
-        added = self.bank.add_trajectories(runs)
-        summaries = list(self.bank.summaries(intake.tasks if paths else None))
+        added = self.bank.add_trajectories(runs, source=source, trusted=trusted)
+        mine = intake.tasks if paths else None
+        summaries = list(self.bank.summaries(mine, retracted=False))
+        retracted = sum(1 for _ in self.bank.summaries(mine)) - len(summaries)
         contrasts = choose(summaries)
         self.bank.save_contrasts(contrasts)
         report = learning.report_of(intake, summaries, contrasts, self.recipe)
@@ -254,7 +262,8 @@ class MemCollab:
         else:
             came = self._distil(requests, answers_from, parallel, progress)
             came |= learning.came_of(self.bank, contrasts, name)
-        return report.model_copy(update={"known": added.known, "writer": name, **came})
+        stored = {"known": added.known, "retracted": retracted, "writer": name}
+        return report.model_copy(update={**stored, **came})
 
     def add_runs(
         self,
@@ -307,8 +316,14 @@ class MemCollab:
         asked = asyncio.run(
             learning.ask(askable, writer, keeper.keep, parallel=parallel, progress=progress)
         )
-        plan = partial(learning.merge_plan, similarity=self._derived.similarity, recipe=self.recipe)
-        self.bank.merge(plan, actor=f"learn with {writer.name}")
+        plan = partial(
+            learning.merge_plan,
+            similarity=self._derived.similarity,
+            recipe=self.recipe,
+            quarantined_on_purpose=self.bank.decided("quarantined"),
+        )
+        needed = self.recipe.independent_sources
+        self.bank.merge(plan, actor=f"learn with {writer.name}", needed=needed)
         return {**asked, "pending": len(requests) - len(askable)}
 
     # ---- recalling
@@ -424,12 +439,42 @@ class MemCollab:
 
     # ---- keeping
 
-    def import_(self, stream: IO[bytes]) -> Imported:
+    def import_(
+        self,
+        stream: IO[bytes],
+        *,
+        trust_keys: Collection[str] = (),
+        trusted: bool = False,
+        source: str | None = None,
+        origin: str = "import",
+    ) -> Imported:
         """Add what an export holds. Its words pass the same screen as drafts do; ids are derived
-        again; what does not match is refused and counted."""
+        again; what does not match is refused and counted.
+
+        An export is believed if one of ``trust_keys`` signed it, or if ``trusted`` says so. What
+        only others support is quarantined.
+
+        Args:
+            trust_keys: public keys (base64, as ``memcollab bank key`` prints them).
+            trusted: believe it as it is; a signature must still be right.
+            source: who it comes from; else the signer, or the file called ``origin``.
+
+        Raises:
+            BankError: it is no export, or was changed after it was signed; nothing is imported.
+            MissingExtra: it is signed, and the extra ``sign`` is not installed.
+        """
+        from memcollab.bank import signing
         from memcollab.collab.screening import admission
 
-        return self.bank.import_(stream, admit=admission(self.bank) if self.recipe.screen else None)
+        with signing.checked(stream) as (content, signer):
+            believed = trusted or signer in signing.public_keys(trust_keys)
+            return self.bank.import_(
+                content,
+                admit=admission(self.bank) if self.recipe.screen else None,
+                source=source or (f"signer:{signer}" if signer else f"file:{origin}"),
+                trusted=believed,
+                needed=self.recipe.independent_sources,
+            )
 
     def reindex(self) -> dict[str, int]:
         """Drop everything derived (vectors, the trained categoriser) and derive it from the text.

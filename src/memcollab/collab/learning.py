@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from functools import cached_property
 
@@ -194,8 +194,38 @@ def merge_plan(
     *,
     similarity: Callable[[Sequence[str], Sequence[str]], Vectors],
     recipe: Recipe,
+    quarantined_on_purpose: Collection[str] = (),
 ) -> Merge:
-    """What is to become of pending drafts, in the words of the bank."""
+    """What is to become of pending drafts, in the words of the bank.
+
+    Trusted drafts come first, and join no constraint that waits for trust: its words are a
+    stranger's, and support from here would let them out.
+    """
+    doubtful = {
+        one.id
+        for one in existing
+        if one.status == "quarantined" and one.id not in quarantined_on_purpose
+    }
+    trusted = [entry for entry in pending if entry.trusted]
+    others = [entry for entry in pending if not entry.trusted]
+    sound = [one for one in existing if one.id not in doubtful]
+    first = _plan(trusted, sound, similarity, recipe)
+    held = {one.id: one for one in (*first.assigned.values(), *existing)}
+    if not others:
+        return first
+    second = _plan(others, list(held.values()), similarity, recipe)
+    return Merge(
+        assigned={**first.assigned, **second.assigned},
+        conflicts=sorted({*first.conflicts, *second.conflicts}),
+    )
+
+
+def _plan(
+    pending: Sequence[Pending],
+    existing: Sequence[Constraint],
+    similarity: Callable[[Sequence[str], Sequence[str]], Vectors],
+    recipe: Recipe,
+) -> Merge:
     accepted = [
         Accepted(
             draft=entry.draft,
@@ -220,10 +250,12 @@ def came_of(bank: Bank, contrasts: Sequence[Contrast], writer: str) -> dict[str,
     refused = Counter(entry.refusal.reason for entry, _ in drafts if entry.refusal)
     constraints = {found for _, found in drafts if found}
     accepted = len(drafts) - refused.total()
+    waiting = {one.id for one in bank.constraints(status="quarantined")}
     return {
         "distilled": len(drafts),
         "accepted": accepted,
         "refused": dict(sorted(refused.items())),
         "constraints": len(constraints),
+        "quarantined": len(constraints & waiting),
         "merged": accepted - len(constraints),
     }
