@@ -18,7 +18,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from memcollab import errors
-from memcollab.bank import Change, Imported, Provenance, RefusedLine, Stats
+from memcollab.bank import Change, Imported, Provenance, RefusedLine, Screened, Stats
 from memcollab.collab import MemCollab
 from memcollab.collab.intake import Progress
 from memcollab.errors import MemCollabError, ServerError, TryLater, UsageError
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
 _CHANGES: TypeAdapter[list[Change]] = TypeAdapter(list[Change])
+_SCREENED: TypeAdapter[list[Screened]] = TypeAdapter(list[Screened])
 _STATS: TypeAdapter[Stats] = TypeAdapter(Stats)
 _TRIES = 4
 _LONGEST_WAIT = 5.0
@@ -274,6 +275,14 @@ class RemoteBank:
     def stats(self) -> Stats:
         """What is in the bank, counted."""
         return _STATS.validate_json(self._connection.ask("GET", "/stats").content)
+
+    def refusals(self, reason: str | None = None, *, limit: int | None = None) -> list[Screened]:
+        """Refused drafts by reason and id, at most 1,000."""
+        given = {"reason": reason} if reason is not None else {}
+        asked = {**given, "limit": str(min(limit or 1000, 1000))}
+        return _SCREENED.validate_json(
+            self._connection.ask("GET", "/refusals", params=asked).content
+        )
 
     def sequence(self) -> int:
         """The number of the last change of any constraint."""

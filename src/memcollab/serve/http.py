@@ -22,7 +22,7 @@ from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from starlette.responses import Response, StreamingResponse
 
-from memcollab.bank import Bank, Provenance
+from memcollab.bank import Bank, Provenance, Screened
 from memcollab.errors import UsageError
 from memcollab.records import (
     Agent,
@@ -475,6 +475,20 @@ async def changes(
 async def stats(request: Request) -> Response:
     """What the bank holds, counted. Scope: `recall`."""
     return _json(asdict(await asked_of(request, "recall", lambda bank: bank.stats())))
+
+
+_SCREENED: TypeAdapter[list[Screened]] = TypeAdapter(list[Screened])
+
+
+@router.get("/refusals", response_model=list[dict[str, Any]], tags=["bank"])
+async def refusals(
+    request: Request,
+    reason: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Drafts that were refused, each with the reason. Scope: `curate`."""
+    found = await asked_of(request, "curate", lambda bank: bank.refusals(reason, limit=limit))
+    return Response(_SCREENED.dump_json(found), media_type="application/json")
 
 
 @router.get(
