@@ -35,6 +35,12 @@ OPERATIONS = [
 ]
 
 
+@schemathesis.serializer("application/x-ndjson")
+def lines(_context: object, value: object) -> bytes:
+    """A body of lines is sent as it is."""
+    return str(value).encode("utf-8", "replace")
+
+
 @pytest.fixture(scope="module")
 def document(
     tmp_path_factory: pytest.TempPathFactory,

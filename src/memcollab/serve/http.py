@@ -100,7 +100,8 @@ def bank_name_of(request: Request) -> str:
 
 async def tenant_of(request: Request) -> Tenant:
     """The bank that the request is about. Raises: NotFound: there is none of that name."""
-    return await to_thread.run_sync(service_of(request).banks.tenant, bank_name_of(request))
+    banks, name = service_of(request).banks, bank_name_of(request)
+    return banks.opened(name) or await to_thread.run_sync(banks.tenant, name)
 
 
 async def asked_of(request: Request, scope: str, ask: Callable[[Bank], T]) -> T:
