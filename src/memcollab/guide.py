@@ -19,7 +19,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from memcollab.records import Constraint
 
@@ -148,11 +147,9 @@ def count_tokens(text: str) -> int:
     wordllama carries (Llama 2's; newer ones need fewer tokens): 1.10 times the true count on
     English advice, and between 0.93 and 1.3 times on nine of ten task texts.
     """
-    return math.ceil(sum(map(_cost, _PIECE.findall(text))))
+    return math.ceil(sum(_cost(piece) for piece in _PIECE.findall(text)))
 
 
-# Words come again: remembering them takes two thirds off the time of a recall's guidance.
-@lru_cache(maxsize=16_384)
 def _cost(piece: str) -> float:
     if piece.isascii():
         return 1 + (len(piece) - 1) // 6
