@@ -101,7 +101,8 @@ def bank_name_of(request: Request) -> str:
 async def tenant_of(request: Request) -> Tenant:
     """The bank that the request is about. Raises: NotFound: there is none of that name."""
     banks, name = service_of(request).banks, bank_name_of(request)
-    return banks.opened(name) or await to_thread.run_sync(banks.tenant, name)
+    opened = banks.opened(name)
+    return opened if opened is not None else await to_thread.run_sync(banks.tenant, name)
 
 
 async def asked_of(request: Request, scope: str, ask: Callable[[Bank], T]) -> T:
@@ -172,8 +173,8 @@ def _recall_json(recall: Recall) -> bytes:
 
 @router.post("/recall", response_model=Recall, tags=["recall"])
 async def recall(request: Request, body: RecallRequest) -> Response:
-    """The few constraints that fit a task. Scope: `recall`; with `store`, also `record`'s
-    outcomes can refer to it."""
+    """The few constraints that fit a task; with `store`, an outcome can be tied to it.
+    Scope: `recall`."""
     caller_of(request, "recall")
     tenant = await tenant_of(request)
     with memory_span("search_memory", tenant.name) as span:
