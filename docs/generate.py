@@ -10,6 +10,7 @@ import types
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
@@ -18,10 +19,15 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 import memcollab
-from memcollab import errors, recipe, records, screen, sources
+from memcollab import MemCollab, errors, recipe, records, screen, sources
 from memcollab.cli import app
 from memcollab.evidence import Rules
 from memcollab.recall import WEIGHTS
+from memcollab.serve import problems
+from memcollab.serve.app import build_app
+from memcollab.serve.banks import Banks
+from memcollab.serve.problems import Problem
+from memcollab.serve.service import Service
 from memcollab.settings import PROJECT_FILE, Settings
 from memcollab.sources import expressions, mapping
 
@@ -464,7 +470,78 @@ def errors_page() -> str:
     )
 
 
+# ---- HTTP
+
+
+def http_page() -> str:
+    with TemporaryDirectory() as folder:
+        banks = Banks(Path(folder), _never, many=True)
+        service = Service(banks)
+        document = build_app(service).openapi()
+        service.close()
+    parts = ["# HTTP", document["info"]["description"]]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            parts += [f"## {method.upper()} {path}", operation["description"]]
+            rows = [
+                (code(each["name"]), each["in"], _schema(each["schema"]), _described(each))
+                for each in operation.get("parameters", ())
+            ]
+            if rows:
+                parts.append(table(["parameter", "in", "type", "meaning"], rows))
+            parts += _sent(operation, document)
+            parts.append(f"Answers: {', '.join(map(code, operation['responses']))}.")
+    parts += ["## Problems", prose(Problem.__doc__), _fields(Problem)]
+    statuses = [(code(kind.__name__), str(status)) for kind, status in problems.STATUS]
+    parts.append(table(["error", "status"], statuses))
+    return "\n\n".join(parts)
+
+
+def _never(_path: Path, **_given: object) -> MemCollab:
+    raise AssertionError("the document is made without a bank")
+
+
+def _sent(operation: dict[str, Any], document: dict[str, Any]) -> list[str]:
+    """What the body of a request holds."""
+    found = []
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        schema = content["schema"]
+        name = schema.get("$ref", "").rpartition("/")[2]
+        fields = document["components"]["schemas"].get(name, {})
+        rows = [
+            (
+                code(field),
+                _schema(value),
+                "needed" if field in fields.get("required", ()) else "",
+                _described(value),
+            )
+            for field, value in fields.get("properties", {}).items()
+        ]
+        found.append(f"Body: {code(media_type)}.")
+        if rows:
+            found.append(table(["field", "type", "", "meaning"], rows))
+    return found
+
+
+def _described(value: dict[str, Any]) -> str:
+    return value.get("description", "")
+
+
+def _schema(value: dict[str, Any]) -> str:
+    """A type of JSON in short words."""
+    if "$ref" in value:
+        return code(value["$ref"].rpartition("/")[2])
+    if "anyOf" in value:
+        return " or ".join(dict.fromkeys(map(_schema, value["anyOf"])))
+    if "enum" in value:
+        return ", ".join(map(code, value["enum"]))
+    if value.get("type") == "array":
+        return f"array of {_schema(value.get('items', {}))}"
+    return value.get("type", "any")
+
+
 PAGES = {
+    "http.md": http_page,
     "cli.md": cli_page,
     "python.md": python_page,
     "settings.md": settings_page,

@@ -118,8 +118,10 @@ def test_loopback_needs_no_key_and_any_other_address_does(team: Path) -> None:
 
 @pytest.mark.parametrize(
     ("host", "alone"),
-    [("localhost", True), ("127.0.0.9", True), ("::1", True), ("0.0.0.0", False), ("::", False)]
-    + [("memory.example", False), ("10.0.0.1", False)],
+    [
+        *[("localhost", True), ("127.0.0.9", True), ("::1", True)],
+        *[("0.0.0.0", False), ("::", False), ("memory.example", False), ("10.0.0.1", False)],
+    ],
 )
 def test_what_loopback_is(host: str, alone: bool) -> None:
     """A name that is not known to be this machine is not."""
@@ -189,6 +191,7 @@ SCOPES = {
     ("POST", "/v1/constraints/{id}/status"): "curate",
     ("GET", "/v1/changes"): "recall",
     ("GET", "/v1/stats"): "recall",
+    ("GET", "/v1/refusals"): "curate",
     ("GET", "/v1/export"): "admin",
     ("POST", "/v1/import"): "admin",
     ("GET", "/v1/banks"): "recall",
@@ -247,7 +250,7 @@ def test_a_key_opens_what_its_scopes_say(
 
 
 def test_no_route_reaches_another_bank(two: tuple[str, Service]) -> None:
-    """With a key of ``ours``, by path and by ids of ``theirs``, nothing of it is read or written."""
+    """With a key of ``ours``, by path and by ids of ``theirs``, nothing is read or written."""
     url, service = two
     token, _ = service.keyring.create("ours", EVERYTHING, "ours")
     theirs, _ = service.keyring.create("theirs", EVERYTHING, "theirs")
@@ -309,8 +312,11 @@ def test_a_bank_that_is_not_there_is_told_only_to_who_may_know(two: tuple[str, S
     ]
     assert {each["status"] for each in said} == {403}
     everywhere, _ = service.keyring.create("root", EVERYTHING)
-    with pytest.raises(NotFound, match="no bank 'nowhere'"):
-        MemCollab(f"{url}/nowhere", key=everywhere).bank.stats()
+    with (
+        MemCollab(f"{url}/nowhere", key=everywhere) as memory,
+        pytest.raises(NotFound, match="no bank 'nowhere'"),
+    ):
+        memory.bank.stats()
     listed = httpx.get(f"{url}/v1/banks", headers=bearer(token)).json()
     assert listed == {"banks": ["ours"]}
 
@@ -452,7 +458,7 @@ def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
         rates.take("ada")
     assert refused.value.retry_after == pytest.approx(0.1)
     rates.take("bob")
-    at[0] += 0.1
+    at[0] += 0.2
     rates.take("ada")
     Rates(0).take("ada")
 
@@ -485,17 +491,20 @@ def test_what_is_no_memcollab_server_is_said_so() -> None:
 
     request = httpx.Request("GET", "http://x/v1/stats")
     assert "not as memcollab" in str(raised(httpx.Response(502, text="<h1>", request=request)))
-    with pytest.raises(ServerError, match="cannot be reached"):
-        MemCollab("http://127.0.0.1:9/team").bank.stats()
+    with (
+        MemCollab("http://127.0.0.1:9/team") as memory,
+        pytest.raises(ServerError, match="cannot be reached"),
+    ):
+        memory.bank.stats()
 
 
 def test_a_key_is_in_no_repr_and_no_error(two: tuple[str, Service]) -> None:
     """Neither a client's nor a server's words hold it."""
     url, _ = two
-    memory = MemCollab(f"{url}/ours", key="mc_000000000000_verysecret")
-    assert "verysecret" not in repr(memory)
-    with pytest.raises(KeyNeeded) as refused:
-        memory.recall("Sort it")
+    with MemCollab(f"{url}/ours", key="mc_000000000000_verysecret") as memory:
+        assert "verysecret" not in repr(memory)
+        with pytest.raises(KeyNeeded) as refused:
+            memory.recall("Sort it")
     assert "verysecret" not in str(refused.value)
     with pytest.raises(UsageError, match="a key was given"):
         MemCollab("team.db", key="mc_x")
@@ -509,8 +518,11 @@ def test_a_key_without_the_scope_is_access_denied(two: tuple[str, Service]) -> N
         recall = memory.recall("Sort it")
         with pytest.raises(AccessDenied, match="'record'"):
             memory.record_outcome(recall, solved=True)
-        with pytest.raises(AccessDenied, match="'theirs'"):
-            MemCollab(f"{url}/theirs", key=token).recall("Sort it")
+    with (
+        MemCollab(f"{url}/theirs", key=token) as memory,
+        pytest.raises(AccessDenied, match="'theirs'"),
+    ):
+        memory.recall("Sort it")
 
 
 def test_pages_of_constraints_are_whole_while_the_bank_changes(url: str) -> None:
@@ -554,7 +566,7 @@ def test_uploads_are_read_by_a_mapping_that_comes_with_them(url: str, tmp_path: 
     (tmp_path / "foreign.jsonl").write_text(json.dumps(line))
     (tmp_path / "map.toml").write_text(
         'files = ["*.jsonl"]\n[task]\ntext = "q"\n[agent]\nmodel = "who"\n'
-        '[run]\nanswer = "said"\n[verdict]\nsolved = "good"\n'
+        '[run]\ntext = "said"\n[verdict]\nsolved = "good"\n'
     )
     with MemCollab(url) as memory:
         report = memory.add_runs(tmp_path / "foreign.jsonl", mapping=tmp_path / "map.toml")
@@ -653,12 +665,16 @@ def start(*arguments: str, cwd: Path) -> tuple[subprocess.Popen[str], str]:
     raise AssertionError("the server did not say where it runs")
 
 
-def drained(process: subprocess.Popen[str]) -> threading.Thread:
+def drained(process: subprocess.Popen[str]) -> None:
     """Nobody reading its log must not stop a server."""
-    assert process.stderr is not None
-    thread = threading.Thread(target=process.stderr.read, daemon=True)
-    thread.start()
-    return thread
+    stream = process.stderr
+    assert stream is not None
+
+    def read() -> None:
+        with stream:
+            stream.read()
+
+    threading.Thread(target=read, daemon=True).start()
 
 
 def test_stopping_in_the_middle_of_writes_loses_none_that_was_acknowledged(team: Path) -> None:
@@ -712,7 +728,10 @@ def test_serve_and_key_work_from_the_command_line(tmp_path: Path) -> None:
             check=False,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         )
-        return json.loads(done.stdout or done.stderr)
+        try:
+            return json.loads(done.stdout or done.stderr)
+        except json.JSONDecodeError:
+            raise AssertionError(f"{arguments!r}: {done.stdout}{done.stderr}") from None
 
     banks = ("--banks", str(tmp_path))
     made = memcollab("key", "create", "ada", "--scope", "admin", *banks)

@@ -112,7 +112,7 @@ def constraints(
     wanted: Filter,
     limit: int | None,
     offset: int,
-    after: tuple[int, int, str] | None,
+    after: tuple[int, int, str] | None = None,
 ) -> list[Constraint]:
     """One page, best supported first."""
     table = CONSTRAINTS.c

@@ -41,8 +41,8 @@ def _count_outcomes(connection: sa.Connection) -> None:
 
 
 def _trust_in_sources(connection: sa.Connection) -> None:
-    """2 → 3: who brought what, what counts, what was decided. All that is here came from the operator
-    himself; which drafts counted when is not known, so going back begins here."""
+    """2 → 3: who brought what, what counts, what was decided. All that is here came from the
+    operator himself; which drafts counted when is not known, so going back begins here."""
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     for statement in _TRUST_TABLES + _TRUST_ROWS:
         connection.execute(sa.text(statement), {"now": now} if ":now" in statement else {})

@@ -25,7 +25,7 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1, help="MiB of a request.")] = 8,
     max_upload: Annotated[int, typer.Option(min=1, help="MiB of an upload or import.")] = 1024,
     rate: Annotated[
-        float, typer.Option(min=0, help="Requests a second of one key; 0 is no limit.")
+        int, typer.Option(min=0, help="Requests a second of one key; 0 is no limit.")
     ] = 1000,
 ) -> None:
     """Serve a bank, or a folder of banks, over HTTP."""

@@ -7,7 +7,7 @@ is lost on the way is sent again: writes carry an idempotency key, so once too o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from memcollab import errors
-from memcollab.bank import Change, Imported, Provenance, RefusedLine, Stats
+from memcollab.bank import Change, Imported, Provenance, RefusedLine, Screened, Stats
 from memcollab.collab import MemCollab
 from memcollab.collab.intake import Progress
 from memcollab.errors import MemCollabError, ServerError, TryLater, UsageError
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
 _CHANGES: TypeAdapter[list[Change]] = TypeAdapter(list[Change])
+_SCREENED: TypeAdapter[list[Screened]] = TypeAdapter(list[Screened])
 _STATS: TypeAdapter[Stats] = TypeAdapter(Stats)
 _TRIES = 4
 _LONGEST_WAIT = 5.0
@@ -275,6 +276,14 @@ class RemoteBank:
         """What is in the bank, counted."""
         return _STATS.validate_json(self._connection.ask("GET", "/stats").content)
 
+    def refusals(self, reason: str | None = None, *, limit: int | None = None) -> list[Screened]:
+        """Refused drafts by reason and id, at most 1,000."""
+        given = {"reason": reason} if reason is not None else {}
+        asked = {**given, "limit": str(min(limit or 1000, 1000))}
+        return _SCREENED.validate_json(
+            self._connection.ask("GET", "/refusals", params=asked).content
+        )
+
     def sequence(self) -> int:
         """The number of the last change of any constraint."""
         return self.stats().sequence
@@ -385,8 +394,10 @@ class RemoteMemCollab(MemCollab):
         *,
         usage: Usage | None = None,
         detail: str | None = None,
+        source: str = "",
     ) -> Outcome:
-        """As ``MemCollab.record_outcome``, by the server."""
+        """As ``MemCollab.record_outcome``, by the server, which takes the source from the key."""
+        _only_here("a source", source)
         body = {
             "recall_id": recall if isinstance(recall, str) else recall.id,
             "solved": solved,
@@ -489,8 +500,19 @@ class RemoteMemCollab(MemCollab):
             reports.append(LearnReport.model_validate_json(answer.content))
         return _sum(reports)
 
-    def import_(self, stream: IO[bytes]) -> Imported:
-        """As ``MemCollab.import_``, by the server."""
+    def import_(
+        self,
+        stream: IO[bytes],
+        *,
+        trust_keys: Collection[str] = (),
+        trusted: bool = False,
+        source: str | None = None,
+        origin: str = "import",
+    ) -> Imported:
+        """As ``MemCollab.import_``, by the server, which believes no export: what it holds waits in
+        quarantine."""
+        del origin
+        _only_here("trust in an export", trust_keys or trusted or source)
         start = stream.tell()
         found = self._connection.ask(
             "POST",
@@ -539,6 +561,14 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(each for each in path.rglob("*") if each.is_file())
     return [path]
+
+
+def _only_here(what: str, given: object) -> None:
+    if given:
+        raise UsageError(
+            f"{what} cannot be given with a bank behind a URL. Valid: its operator decides. "
+            "Next: leave it out, or open the bank by its path on the server"
+        )
 
 
 def _sum(reports: Sequence[LearnReport]) -> LearnReport:

@@ -184,11 +184,12 @@ class Banks:
         found = (path.stem for path in self.place.glob("*.db"))
         return sorted(name for name in found if NAME.fullmatch(name))
 
+    def opened(self, name: str) -> Tenant | None:
+        """The bank of that name, if it is open; never waits."""
+        return self._open.get(name)
+
     def tenant(self, name: str) -> Tenant:
         """The bank of that name. Raises: NotFound: there is none."""
-        tenant = self._open.get(name)
-        if tenant is not None:
-            return tenant
         with self._lock:
             if name not in self._open:
                 self._open[name] = Tenant(name, self.memory(name))

@@ -22,7 +22,7 @@ from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from starlette.responses import Response, StreamingResponse
 
-from memcollab.bank import Bank, Provenance
+from memcollab.bank import Bank, Provenance, Screened
 from memcollab.errors import UsageError
 from memcollab.records import (
     Agent,
@@ -100,7 +100,9 @@ def bank_name_of(request: Request) -> str:
 
 async def tenant_of(request: Request) -> Tenant:
     """The bank that the request is about. Raises: NotFound: there is none of that name."""
-    return await to_thread.run_sync(service_of(request).banks.tenant, bank_name_of(request))
+    banks, name = service_of(request).banks, bank_name_of(request)
+    opened = banks.opened(name)
+    return opened if opened is not None else await to_thread.run_sync(banks.tenant, name)
 
 
 async def asked_of(request: Request, scope: str, ask: Callable[[Bank], T]) -> T:
@@ -171,8 +173,8 @@ def _recall_json(recall: Recall) -> bytes:
 
 @router.post("/recall", response_model=Recall, tags=["recall"])
 async def recall(request: Request, body: RecallRequest) -> Response:
-    """The few constraints that fit a task. Scope: `recall`; with `store`, also `record`'s
-    outcomes can refer to it."""
+    """The few constraints that fit a task; with `store`, an outcome can be tied to it.
+    Scope: `recall`."""
     caller_of(request, "recall")
     tenant = await tenant_of(request)
     with memory_span("search_memory", tenant.name) as span:
@@ -211,13 +213,19 @@ class OutcomeRequest(_Body):
 
 @router.post("/outcomes", response_model=Outcome, tags=["recall"])
 async def record_outcome(request: Request, body: OutcomeRequest) -> Response:
-    """Report how the task of a recall ended. Scope: `record`."""
-    caller_of(request, "record")
+    """Report how the task of a recall ended. Scope: `record`. What only one key says that may not
+    curate is not believed."""
+    caller = caller_of(request, "record")
+    source = "" if caller.key is None or caller.may("curate") else caller.name
     memory = (await tenant_of(request)).memory
     with memory_span("update_memory", bank_name_of(request)):
         outcome = await to_thread.run_sync(
             lambda: memory.record_outcome(
-                body.recall_id, body.solved, usage=body.usage, detail=body.detail
+                body.recall_id,
+                body.solved,
+                usage=body.usage,
+                detail=body.detail,
+                source=source,
             )
         )
     return _json(outcome)
@@ -475,6 +483,20 @@ async def changes(
 async def stats(request: Request) -> Response:
     """What the bank holds, counted. Scope: `recall`."""
     return _json(asdict(await asked_of(request, "recall", lambda bank: bank.stats())))
+
+
+_SCREENED: TypeAdapter[list[Screened]] = TypeAdapter(list[Screened])
+
+
+@router.get("/refusals", response_model=list[dict[str, Any]], tags=["bank"])
+async def refusals(
+    request: Request,
+    reason: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Drafts that were refused, each with the reason. Scope: `curate`."""
+    found = await asked_of(request, "curate", lambda bank: bank.refusals(reason, limit=limit))
+    return Response(_SCREENED.dump_json(found), media_type="application/json")
 
 
 @router.get(

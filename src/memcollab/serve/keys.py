@@ -50,9 +50,13 @@ class Caller:
     scopes: frozenset[str]
     bank: str | None = None
 
+    def may(self, scope: str) -> bool:
+        """Whether the key has that scope; "admin" has all."""
+        return scope in self.scopes or "admin" in self.scopes
+
     def needs(self, scope: str) -> None:
         """Raises: AccessDenied: the key has not got that scope."""
-        if scope not in self.scopes and "admin" not in self.scopes:
+        if not self.may(scope):
             raise AccessDenied(
                 f"the key {self.name!r} may not do this: it lacks the scope {scope!r}. It has: "
                 f"{', '.join(sorted(self.scopes))}. Next: memcollab key create --scope {scope}"
