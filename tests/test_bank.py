@@ -143,7 +143,7 @@ def test_a_place_that_cannot_hold_a_bank_is_named(tmp_path: Path) -> None:
         Bank.open(tmp_path / "no" / "bank.db")
     with pytest.raises(BankError, match="is a folder"):
         Bank.open(tmp_path)
-    for url in ("postgresql://host/bank", "sqlite://", "://"):
+    for url in ("mysql://host/bank", "postgresql://host", "sqlite://", "://"):
         with pytest.raises(BankError, match="no bank this version can open"):
             Bank.open(url)
 

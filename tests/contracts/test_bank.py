@@ -24,9 +24,13 @@ from memcollab.errors import BankError, NotFound, UsageError
 from memcollab.records import Category, Constraint, Contrast, Outcome, Support, Task, Usage
 
 
-@pytest.fixture(params=["path", "url", "memory"])
+@pytest.fixture(params=["path", "url", "memory", "postgres"])
 def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bank]:
     """An empty bank of each kind."""
+    if request.param == "postgres":
+        with Bank.open(request.getfixturevalue("new_schema")()) as opened:
+            yield opened
+        return
     targets = {
         "path": tmp_path / "bank.db",
         "url": f"sqlite:///{tmp_path / 'bank.db'}",
