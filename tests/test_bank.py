@@ -36,7 +36,7 @@ from tests.contracts.bank_world import (
     screened,
 )
 
-from memcollab.bank import Bank, Imported, Merge, Pending, Screened, migrations, sqlite
+from memcollab.bank import Bank, Imported, Merge, Pending, Screened, sqlite
 from memcollab.errors import BankCorrupt, BankError, BankVersionError, NotFound
 from memcollab.records import (
     Agent,
@@ -339,48 +339,6 @@ def test_a_newer_bank_is_refused(learned: Bank) -> None:
             Bank.open(learned.path)
         with closing(sqlite3.connect(learned.path, isolation_level=None)) as other:
             other.execute("UPDATE meta SET value = value - 1 WHERE name = ?", (name,))
-
-
-def test_an_older_bank_is_brought_forward_and_kept(
-    learned: Bank, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each step runs once, in order, after a backup that is a bank of the old schema."""
-    before = exported(learned)
-    learned.close()
-    steps = [
-        lambda connection: connection.exec_driver_sql("CREATE TABLE one (x)"),
-        lambda connection: connection.exec_driver_sql("ALTER TABLE one ADD COLUMN y"),
-    ]
-    monkeypatch.setattr(migrations, "STEPS", tuple(steps))
-    with pytest.raises(BankVersionError, match="open for reading only"):
-        Bank.open(learned.path, read_only=True)
-    for _ in range(2):
-        with Bank.open(learned.path) as bank:
-            assert exported(bank) == before
-    with closing(sqlite3.connect(learned.path)) as other:
-        assert other.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() == ("3",)
-    monkeypatch.setattr(migrations, "STEPS", ())
-    with Bank.open(f"{learned.path}.schema1.backup") as backup:
-        assert exported(backup) == before
-        assert backup.verify().ok
-
-
-def test_a_step_that_fails_changes_nothing(learned: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A migration is all or nothing."""
-    learned.close()
-
-    def fail(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("CREATE TABLE one (x)")
-        connection.exec_driver_sql("DROP TABLE absent")
-
-    monkeypatch.setattr(migrations, "STEPS", (fail,))
-    with pytest.raises(BankError, match="no such table: absent"):
-        Bank.open(learned.path)
-    monkeypatch.setattr(migrations, "STEPS", ())
-    with Bank.open(learned.path) as bank:
-        assert bank.verify().ok
-    with closing(sqlite3.connect(learned.path)) as other:
-        assert not other.execute("SELECT 1 FROM sqlite_master WHERE name = 'one'").fetchall()
 
 
 # ---- export and import

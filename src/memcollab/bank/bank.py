@@ -123,11 +123,11 @@ class Bank:
         return f"Bank({self.name!r}{', closed' if self._closed else ''})"
 
     @contextmanager
-    def _reading(self, *, long: bool = False) -> Iterator[sa.Connection]:
-        """A snapshot; ``long``: rows are to be fetched as they are used, not at once."""
+    def _reading(self) -> Iterator[sa.Connection]:
+        """A snapshot."""
         self._check_open()
         with self._database.explained(), self._database.reader.connect() as connection:
-            yield connection.execution_options(stream_results=True) if long else connection
+            yield connection
 
     @contextmanager
     def _writing(self, *, quick: bool = False) -> Iterator[sa.Connection]:
@@ -168,7 +168,7 @@ class Bank:
 
     def summaries(self, task_ids: Collection[str] | None = None) -> Iterator[RunSummary]:
         """Every run without its steps, or those on the given tasks."""
-        with self._reading(long=True) as connection:
+        with self._reading() as connection:
             yield from runs.summaries(connection, task_ids)
 
     def trajectory(self, id: str) -> Trajectory:
@@ -190,7 +190,7 @@ class Bank:
         self, ids: Collection[str] | None = None, *, labelled: bool = False
     ) -> Iterator[Task]:
         """Tasks by id: all, or those of ``ids`` that are here; ``labelled``: only with category."""
-        with self._reading(long=True) as connection:
+        with self._reading() as connection:
             yield from runs.tasks(connection, ids, labelled=labelled)
 
     # ---- learning
@@ -368,7 +368,7 @@ class Bank:
 
     def outcomes(self) -> Iterator[Judged]:
         """Recalls with their outcome, in the order in which outcomes were reported."""
-        with self._reading(long=True) as connection:
+        with self._reading() as connection:
             yield from serving.outcomes(connection)
 
     # ---- caches
@@ -415,7 +415,7 @@ class Bank:
 
     def verify(self) -> Verification:
         """Derive every id, reference, support and the change log again; changes nothing."""
-        with self._reading(long=True) as connection:
+        with self._reading() as connection:
             return verify(connection, self._database.damage)
 
     def copy_to(self, target: Bank) -> dict[str, int]:
@@ -428,7 +428,7 @@ class Bank:
             UsageError: the target is not empty.
             BankCorrupt: this bank is damaged, so that a copy of it could not be verified.
         """
-        with self._reading(long=True) as source, target._writing() as connection:
+        with self._reading() as source, target._writing() as connection:
             copied = copying.copy(source, connection, names=(self.name, target.name))
             target._database.after_copy(connection)
             return copied
@@ -440,7 +440,7 @@ class Bank:
         with their provenance, but no message of any run, no raw answer, no refused draft, no
         recall and no outcome.
         """
-        with self._reading(long=True) as connection:
+        with self._reading() as connection:
             return export.export(connection, stream, whole=runs)
 
     def import_(

@@ -8,7 +8,7 @@ from typing import IO, cast
 import sqlalchemy as sa
 
 from memcollab.bank.export import export
-from memcollab.bank.lookup import batches
+from memcollab.bank.lookup import batches, stream
 from memcollab.bank.schema import CACHES, META, METADATA, VECTORS
 from memcollab.bank.verify import verify
 from memcollab.errors import BankCorrupt, UsageError
@@ -53,8 +53,8 @@ def _check_empty(target: sa.Connection, name: str) -> None:
 
 def _copy_table(source: sa.Connection, target: sa.Connection, table: sa.Table) -> int:
     count = 0
-    rows = source.execute(sa.select(table).order_by(*table.primary_key)).mappings()
-    for batch in batches(rows):
+    rows = sa.select(table).order_by(*table.primary_key)
+    for batch in batches(stream(source, rows)):
         target.execute(table.insert(), [dict(row) for row in batch])
         count += len(batch)
     return count

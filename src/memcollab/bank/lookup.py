@@ -15,6 +15,8 @@ from memcollab.errors import NotFound, UsageError
 T = TypeVar("T")
 # Records of one transaction, and ids of one query: some builds of SQLite take 999 parameters.
 BATCH = 500
+# SQLite does so always, PostgreSQL with a cursor on the server.
+_AS_USED = {"stream_results": True, "max_row_buffer": BATCH}
 
 
 def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
@@ -33,8 +35,9 @@ def known(connection: sa.Connection, column: sa.Column[str], values: Iterable[st
 
 
 def stream(connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[Stored]:
-    """Rows of ``statement``, whose cursor is closed even where the caller stops half-way."""
-    with connection.execute(statement) as result:
+    """Rows of ``statement``, of which there may be very many: fetched as they are used, and its
+    cursor closed even where the caller stops half-way."""
+    with connection.execute(statement, execution_options=_AS_USED) as result:
         yield from result.mappings()
 
 
@@ -51,7 +54,7 @@ def select_in(
         yield from stream(connection, statement)
         return
     for batch in batches(sorted(set(values))):
-        yield from stream(connection, statement.where(column.in_(batch)))
+        yield from connection.execute(statement.where(column.in_(batch))).mappings()
 
 
 def add_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from memcollab.bank import memory, runs
 from memcollab.bank.learning import draft_from
+from memcollab.bank.lookup import stream
 from memcollab.bank.rows import Stored, constraint_from, contrast_from, task_from
 from memcollab.bank.schema import (
     CHANGES,
@@ -85,7 +86,7 @@ def _content(table: sa.Table, statement: sa.Select[Any], rederive: Rederive) -> 
     key = next(iter(table.primary_key)).name
 
     def check(connection: sa.Connection, report: Verification) -> Iterator[Problem]:
-        for row in connection.execute(statement).mappings():
+        for row in stream(connection, statement):
             report.checked[table.name] += 1
             try:
                 derived = rederive(row)
@@ -147,7 +148,7 @@ def _change_log(connection: sa.Connection, _report: Verification) -> Iterator[Pr
     """The log must lead, without a gap, from nothing to the state of every constraint."""
     last: dict[str, str] = {}
     statement = sa.select(CHANGES).order_by(CHANGES.c.sequence)
-    for row in connection.execute(statement).mappings():
+    for row in stream(connection, statement):
         if row["before"] != last.get(row["constraint_id"]):
             what = f"change {row['sequence']} does not begin where the one before it ended"
             yield Problem("changes", row["constraint_id"], what)
