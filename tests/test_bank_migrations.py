@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -44,7 +44,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def use_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+def use_steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that makes the schema of this code so many steps newer, as modules would."""
     known = migrations.STEPS
 
@@ -56,7 +56,7 @@ def use_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
             monkeypatch.setitem(sys.modules, f"memcollab.bank.steps.{name}", module)
         monkeypatch.setattr(migrations, "STEPS", (*known, *names))
 
-    yield use
+    return use
 
 
 def notes(op: Operations) -> None:

@@ -9,6 +9,8 @@ import builtins
 import importlib
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -192,7 +194,7 @@ def test_a_bank_shows_itself_without_its_password(bank: Bank, url: str) -> None:
 
 def test_a_missing_schema_is_named(url: str) -> None:
     """A search path that leads nowhere says what to make."""
-    with pytest.raises(BankError, match="schema that does not exist.*CREATE SCHEMA"):
+    with pytest.raises(BankError, match=r"schema that does not exist.*CREATE SCHEMA"):
         Bank.open(url.replace("memcollab_test_", "nowhere_"))
 
 
@@ -238,13 +240,15 @@ def test_connections_that_were_cut_are_made_anew(
     )
     other.execute(cut)
     before = exported(bank)
-    with (
-        pytest.raises(BankError, match=r"shut down|cannot be reached"),
-        bank._writing() as connection,
-    ):
-        connection.execute(sa.text("DELETE FROM outcomes"))
-        other.execute(cut)
-        connection.execute(sa.text("SELECT 1"))
+
+    def write_until_cut() -> None:
+        with bank._writing() as connection:
+            connection.execute(sa.text("DELETE FROM changes"))
+            other.execute(cut)
+            connection.execute(sa.text("SELECT 1"))
+
+    with pytest.raises(BankError, match=r"shut down|cannot be reached"):
+        write_until_cut()
     assert exported(bank) == before
 
 
@@ -370,7 +374,7 @@ def test_words_are_found_alike_in_both(tmp_path: Path, bank: Bank) -> None:
 
 
 def test_a_bank_is_copied_whole_and_goes_on(tmp_path: Path, bank: Bank) -> None:
-    """From a file to PostgreSQL: the history and its numbers too; learning goes on there as here."""
+    """From a file to PostgreSQL: its history and numbers too; learning goes on there as here."""
     with Bank.open(tmp_path / "bank.db") as file:
         learn(file, range(6))
         file.save_recall(recall_of(1))
@@ -392,7 +396,7 @@ def test_a_bank_that_holds_something_is_no_target(tmp_path: Path, bank: Bank) ->
     before = exported(bank)
     with Bank.open(tmp_path / "bank.db") as file:
         learn(file, [2])
-        with pytest.raises(UsageError, match="is not empty: it has tasks"):
+        with pytest.raises(UsageError, match="is not empty: it has constraints"):
             file.copy_to(bank)
     assert exported(bank) == before
 
@@ -441,6 +445,30 @@ def test_processes_share_a_bank_without_loss(url: str) -> None:
         assert len(list(bank.outcomes())) == 4 * 10
         assert bank.pending() == []
         assert bank.verify().ok
+
+
+def test_a_learn_killed_anywhere_ends_in_the_same_bank(
+    new_schema: Callable[[], str], tmp_path: Path
+) -> None:
+    """Killed before a statement, the bank is sound at once, and a second learn ends in the export
+    that a file has of the same."""
+    with Bank.open(tmp_path / "bank.db") as file:
+        learn(file, range(6))
+        expected = exported(file)
+    killed = 0
+    for statements in range(1, 200, 9):
+        url = new_schema()
+        Bank.open(url).close()
+        process = start("die", url, str(statements))
+        process.communicate(timeout=LIFE)
+        killed += process.returncode == -signal.SIGKILL
+        with Bank.open(url) as bank:
+            assert bank.verify().ok
+            learn(bank, range(6))
+            assert exported(bank) == expected
+        if process.returncode == 0:
+            break
+    assert killed >= 5
 
 
 def test_two_replicas_see_each_others_changes_and_recall_alike(url: str) -> None:
@@ -510,7 +538,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def main(command: str, url: str, argument: str) -> None:
     """A process that shares the bank at ``url``; prints "done" if nothing went wrong."""
-    commands = {"write": _write, "read": _read, "follow": _follow}
+    commands = {"write": _write, "read": _read, "follow": _follow, "die": _die}
     commands[command](url, argument)
     print("done", flush=True)
 
@@ -546,6 +574,21 @@ def _follow(url: str, question: str) -> None:
             ids = [entry.constraint.id for entry in recall.entries]
             seen = {"sequence": sequence, "at": at, "guidance": recall.guidance, "ids": ids}
             print(json.dumps(seen), flush=True)
+
+
+def _die(url: str, statements: str) -> None:
+    left = int(statements)
+
+    def tick(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", tick)
+    sa.event.listen(sa.Engine, "commit", tick)
+    with Bank.open(url) as bank:
+        learn(bank, range(6))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 BankPath = Annotated[
-    str | None, typer.Option("--bank", "-b", help="Path of the bank.", show_default="memcollab.db")
+    str | None,
+    typer.Option("--bank", "-b", help="Path or URL of the bank.", show_default="memcollab.db"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 RecipeName = Annotated[
