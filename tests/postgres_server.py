@@ -28,15 +28,25 @@ def programs() -> Path | None:
     if found := shutil.which("initdb"):
         folders.append(Path(found).resolve().parent)
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if _runs(folder)), None)
+    return next((folder for folder in folders if _runs(folder, {})), None)
 
 
-def _runs(folder: Path) -> bool:
+def _runs(folder: Path, whom: dict[str, object]) -> bool:
     try:
-        run = subprocess.run([folder / "postgres", "--version"], capture_output=True, **_as_whom())
+        run = subprocess.run([folder / "postgres", "--version"], capture_output=True, **whom)
     except OSError:  # not there, or not for that user
         return False
     return run.returncode == 0 and (folder / "initdb").exists()
+
+
+def _reachable(folder: Path, place: Path, whom: dict[str, object]) -> Path:
+    """``folder``, or a copy in ``place`` where that user cannot reach it: a wheel in a home."""
+    if _runs(folder, whom):
+        return folder
+    wheel = folder.parent.parent
+    for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+        shutil.copytree(part, place / part.name)
+    return place / folder.relative_to(wheel.parent)
 
 
 def _as_whom() -> dict[str, object]:
@@ -58,6 +68,7 @@ def server(folder: Path) -> Iterator[str]:
     if whom:
         for path in (place, secret):
             os.chown(path, whom["user"], whom["group"])
+    folder = _reachable(folder, place, whom)
     make = [folder / "initdb", "-D", data, "-U", USER, "--pwfile", secret, "--no-sync"]
     make += ["-A", "scram-sha-256", "-E", "UTF8", "--locale", "C.UTF-8"]
     process = None

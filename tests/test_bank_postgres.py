@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import sqlalchemy as sa
@@ -447,28 +447,18 @@ def test_processes_share_a_bank_without_loss(url: str) -> None:
         assert bank.verify().ok
 
 
-def test_a_learn_killed_anywhere_ends_in_the_same_bank(
-    new_schema: Callable[[], str], tmp_path: Path
-) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_learn_killed_anywhere_ends_in_the_same_bank(url: str, tmp_path: Path) -> None:
     """Killed before a statement, the bank is sound at once, and a second learn ends in the export
     that a file has of the same."""
     with Bank.open(tmp_path / "bank.db") as file:
         learn(file, range(6))
-        expected = exported(file)
-    killed = 0
-    for statements in range(1, 200, 9):
-        url = new_schema()
-        Bank.open(url).close()
-        process = start("die", url, str(statements))
-        process.communicate(timeout=LIFE)
-        killed += process.returncode == -signal.SIGKILL
-        with Bank.open(url) as bank:
-            assert bank.verify().ok
-            learn(bank, range(6))
-            assert exported(bank) == expected
-        if process.returncode == 0:
-            break
-    assert killed >= 5
+        (tmp_path / "expected").write_bytes(exported(file))
+    process = start("kill", url, str(tmp_path / "expected"))
+    report = process_line(process)
+    assert report["killed"] >= 8
+    assert (report["unsound"], report["different"]) == (0, 0)
+    assert finish(process) == "done"
 
 
 def test_two_replicas_see_each_others_changes_and_recall_alike(url: str) -> None:
@@ -538,7 +528,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def main(command: str, url: str, argument: str) -> None:
     """A process that shares the bank at ``url``; prints "done" if nothing went wrong."""
-    commands = {"write": _write, "read": _read, "follow": _follow, "die": _die}
+    commands = {"write": _write, "read": _read, "follow": _follow, "kill": _kill}
     commands[command](url, argument)
     print("done", flush=True)
 
@@ -576,8 +566,32 @@ def _follow(url: str, question: str) -> None:
             print(json.dumps(seen), flush=True)
 
 
-def _die(url: str, statements: str) -> None:
-    left = int(statements)
+def _kill(url: str, expected: str) -> None:
+    """Forks its children, because that is a hundred times faster than starting each anew."""
+    report = {"killed": 0, "unsound": 0, "different": 0}
+    for statements in range(1, 1000, 7):
+        Bank.open(url).close()
+        pid = os.fork()
+        if not pid:
+            _die(url, statements)
+        killed = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        report["killed"] += killed
+        with Bank.open(url) as bank:
+            report["unsound"] += not bank.verify().ok
+            learn(bank, range(6))
+            report["different"] += exported(bank) != Path(expected).read_bytes()
+        with psycopg.connect(url, autocommit=True) as connection:
+            for (name,) in connection.execute("SELECT current_schema()").fetchall():
+                connection.execute(f'DROP SCHEMA "{name}" CASCADE')
+                connection.execute(f'CREATE SCHEMA "{name}"')
+        if not killed:
+            break
+    print(json.dumps(report), flush=True)
+
+
+def _die(url: str, statements: int) -> NoReturn:
+    """Learn until so many statements were sent, then be killed."""
+    left = statements
 
     def tick(*_: object) -> None:
         nonlocal left
@@ -585,10 +599,15 @@ def _die(url: str, statements: str) -> None:
         if left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", tick)
-    sa.event.listen(sa.Engine, "commit", tick)
-    with Bank.open(url) as bank:
-        learn(bank, range(6))
+    status = 1
+    try:
+        sa.event.listen(sa.Engine, "before_cursor_execute", tick)
+        sa.event.listen(sa.Engine, "commit", tick)
+        with Bank.open(url) as bank:
+            learn(bank, range(6))
+        status = 0
+    finally:
+        os._exit(status)
 
 
 if __name__ == "__main__":
