@@ -510,7 +510,11 @@ def test_waiting_ends_with_the_change(
 def start(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.test_bank_postgres", *arguments]
     root = Path(__file__).parent.parent
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
+    guard = threading.Timer(LIFE, process.kill)
+    guard.daemon = True
+    guard.start()
+    return process
 
 
 def process_line(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -521,7 +525,10 @@ def process_line(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=LIFE)
+    # Not communicate(): it would miss what readline has read ahead.
+    with process:
+        assert process.stdout is not None
+        output = process.stdout.read()
     assert process.returncode == 0
     return output.strip()
 
