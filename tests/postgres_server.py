@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -51,8 +50,10 @@ def _reachable(folder: Path, place: Path, whom: dict[str, object]) -> Path:
 
 def _as_whom() -> dict[str, object]:
     """PostgreSQL refuses to run as root: then it runs as whoever is there for that."""
-    if os.geteuid() != 0:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return {}
+    import pwd
+
     names = {user.pw_name: user for user in pwd.getpwall()}
     user = names.get("postgres") or names["nobody"]
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}
