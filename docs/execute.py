@@ -8,8 +8,10 @@ namespace. What is run, by the word behind the fence:
 
 In both, ``…`` stands for anything. More words behind the fence: ``exit=3`` (or ``exit=0,3``) is the
 exit code of the last command, else 0; ``no-run`` marks what needs a key or a machine of one's own:
-then only the commands and their options must exist; ``lab`` runs where MEMCOLLAB_LAB_URL names the
-server that the page shows as ``http://127.0.0.1:8080/v1``, and is ``no-run`` elsewhere.
+then only the commands and their options must exist; ``lab`` and ``postgres`` run where
+MEMCOLLAB_LAB_URL and MEMCOLLAB_TEST_POSTGRES name the servers that the page shows as
+``http://127.0.0.1:8080/v1`` and ``postgresql://memcollab@127.0.0.1/team``, and are ``no-run``
+elsewhere.
 
 A page that goes on where another ended says so: ``<!-- continues: ../tutorial.md -->``.
 """
@@ -36,7 +38,11 @@ from memcollab.cli import app, main
 # What typer raises for arguments that a command does not take; it has no public name of its own.
 _Unparsable: Any = typer.BadParameter.__base__
 SAYS = "# →"
-LAB = "http://127.0.0.1:8080/v1"
+# Word behind the fence: what the page shows, and the variable that says what it is here.
+SERVERS = {
+    "lab": ("http://127.0.0.1:8080/v1", "MEMCOLLAB_LAB_URL"),
+    "postgres": ("postgresql://memcollab@127.0.0.1/team", "MEMCOLLAB_TEST_POSTGRES"),
+}
 _FENCE = re.compile(r"^```(\w+)?([^\n`]*)\n(.*?)^```$", re.S | re.M)
 _CONTINUES = re.compile(r"<!-- continues: (\S+) -->")
 _NAMED = re.compile(r"<!-- file: (\S+) -->\s*$")
@@ -68,8 +74,8 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        lab = "lab" not in self.words or bool(os.environ.get("MEMCOLLAB_LAB_URL"))
-        return "no-run" not in self.words and lab
+        wanted = (SERVERS[word][1] for word in self.words if word in SERVERS)
+        return "no-run" not in self.words and all(map(os.environ.get, wanted))
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,7 @@ def _execute(block: Block, names: dict[str, Any]) -> None:
 
 def _run_python(block: Block, names: dict[str, Any]) -> None:
     # Blank lines in front, so that a traceback names the line of the page.
-    code = compile("\n" * block.line + block.text, str(block.page), "exec")
+    code = compile("\n" * block.line + _here(block.text), str(block.page), "exec")
     with _captured() as out:
         exec(code, names)  # noqa: S102  the page is ours; running it is the point
     said = [line.removeprefix(SAYS) for line in block.text.splitlines() if line.startswith(SAYS)]
@@ -214,10 +220,16 @@ def _run_console(block: Block) -> None:
             raise ExampleFailed(f"{command.line!r} does not print {command.expected!r}: {printed}")
 
 
+def _here(text: str) -> str:
+    """``text`` with the servers that there are here in place of those that the pages show."""
+    for shown, variable in SERVERS.values():
+        text = text.replace(shown, os.environ.get(variable) or shown)
+    return text
+
+
 def run(command: Command) -> tuple[int, str]:
     """Run a ``memcollab`` command in this process; its exit code and what it printed."""
-    lab = os.environ.get("MEMCOLLAB_LAB_URL", LAB)
-    arguments = [each.replace(LAB, lab) for each in command.arguments]
+    arguments = [_here(each) for each in command.arguments]
     with patch.object(sys, "argv", ["memcollab", *arguments]), _captured() as out:
         try:
             main()

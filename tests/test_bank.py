@@ -36,7 +36,7 @@ from tests.contracts.bank_world import (
     screened,
 )
 
-from memcollab.bank import Bank, Imported, Merge, Pending, Screened, migrations, sqlite
+from memcollab.bank import Bank, Imported, Merge, Pending, Screened, sqlite
 from memcollab.errors import BankCorrupt, BankError, BankVersionError, NotFound
 from memcollab.records import (
     Agent,
@@ -143,7 +143,7 @@ def test_a_place_that_cannot_hold_a_bank_is_named(tmp_path: Path) -> None:
         Bank.open(tmp_path / "no" / "bank.db")
     with pytest.raises(BankError, match="is a folder"):
         Bank.open(tmp_path)
-    for url in ("postgresql://host/bank", "sqlite://", "://"):
+    for url in ("mysql://host/bank", "postgresql://host", "sqlite://", "://"):
         with pytest.raises(BankError, match="no bank this version can open"):
             Bank.open(url)
 
@@ -346,32 +346,6 @@ def test_a_newer_bank_is_refused(learned: Bank) -> None:
             other.execute("UPDATE meta SET value = value - 1 WHERE name = ?", (name,))
 
 
-def test_an_older_bank_is_brought_forward_and_kept(
-    learned: Bank, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each step runs once, in order, after a backup that is a bank of the old schema."""
-    before = exported(learned)
-    learned.close()
-    steps = [
-        lambda connection: connection.exec_driver_sql("CREATE TABLE one (x)"),
-        lambda connection: connection.exec_driver_sql("ALTER TABLE one ADD COLUMN y"),
-    ]
-    present = migrations.STEPS
-    monkeypatch.setattr(migrations, "STEPS", (*present, *steps))
-    with pytest.raises(BankVersionError, match="open for reading only"):
-        Bank.open(learned.path, read_only=True)
-    for _ in range(2):
-        with Bank.open(learned.path) as bank:
-            assert exported(bank) == before
-    with closing(sqlite3.connect(learned.path)) as other:
-        (version,) = other.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
-    assert int(version) == len(present) + 3
-    monkeypatch.setattr(migrations, "STEPS", present)
-    with Bank.open(f"{learned.path}.schema{len(present) + 1}.backup") as backup:
-        assert exported(backup) == before
-        assert backup.verify().ok
-
-
 def test_a_bank_of_the_first_schema_becomes_one_of_this(path: Path) -> None:
     """What schema 1 wrote is read, its outcomes are counted as the evidence they are, and its
     tables are those of a new bank."""
@@ -398,25 +372,6 @@ def shape(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     with closing(sqlite3.connect(path)) as bank:
         names = bank.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         return {name: bank.execute(f"PRAGMA table_info({name})").fetchall() for (name,) in names}
-
-
-def test_a_step_that_fails_changes_nothing(learned: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A migration is all or nothing."""
-    learned.close()
-
-    def fail(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("CREATE TABLE one (x)")
-        connection.exec_driver_sql("DROP TABLE absent")
-
-    present = migrations.STEPS
-    monkeypatch.setattr(migrations, "STEPS", (*present, fail))
-    with pytest.raises(BankError, match="no such table: absent"):
-        Bank.open(learned.path)
-    monkeypatch.setattr(migrations, "STEPS", present)
-    with Bank.open(learned.path) as bank:
-        assert bank.verify().ok
-    with closing(sqlite3.connect(learned.path)) as other:
-        assert not other.execute("SELECT 1 FROM sqlite_master WHERE name = 'one'").fetchall()
 
 
 # ---- export and import

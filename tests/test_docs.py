@@ -58,12 +58,18 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
 
 @pytest.mark.parametrize("page", [p for p in WRITTEN if execute.blocks(p)], ids=page_id)
 def test_every_example_does_what_the_page_says(
-    page: Path, tmp_path: Path, ended: Callable[[Path], Path]
+    page: Path,
+    tmp_path: Path,
+    ended: Callable[[Path], Path],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The Python blocks and the memcollab lines of a page run in order and print what it shows."""
     before = execute.continued(page)
     if before:
         shutil.copytree(ended(before), tmp_path, dirs_exist_ok=True)
+    if any("postgres" in block.words for block in execute.blocks(page)):
+        monkeypatch.setenv("MEMCOLLAB_TEST_POSTGRES", request.getfixturevalue("new_schema")())
     execute.run_blocks(execute.blocks(page), tmp_path)
 
 

@@ -89,3 +89,12 @@ def test_reading_a_bank_that_is_not_there_makes_none(tmp_path: Path) -> None:
     with settings.load().collab(create=False) as memory, pytest.raises(BankError):
         memory.recall("anything")
     assert not (tmp_path / "memcollab.db").exists()
+
+
+def test_the_password_of_a_bank_is_masked() -> None:
+    """Settings show the URL of a bank without its password, and use it with."""
+    url = "postgresql://me:hunter2@host/team?sslpassword=hunter2"
+    chosen = settings.load(bank=url)
+    assert "hunter2" not in repr(chosen)
+    assert "postgresql://me:***@host/team" in repr(chosen)
+    assert chosen.bank == url

@@ -6,7 +6,7 @@ below it take plain arguments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +27,13 @@ PROJECT_FILE = Path("memcollab.toml")
 
 
 class Settings(BaseSettings):
-    """Everything that can be set from outside. ``repr`` masks the keys."""
+    """Everything that can be set from outside. ``repr`` masks keys and passwords."""
 
     model_config = SettingsConfigDict(
         env_prefix="MEMCOLLAB_", toml_file=PROJECT_FILE, extra="forbid", frozen=True
     )
 
-    bank: str = Field(default="memcollab.db", description="path of the bank, or a server's URL")
+    bank: str = Field(default="memcollab.db", description="path or URL of the bank")
     bank_key: SecretStr | None = Field(default=None, description="key of a bank behind a URL")
     banks: Path | None = Field(default=None, description="folder of the banks that serve serves")
     recipe: str = Field(default="default", description="default, paper-v1, paper-v2 or single")
@@ -67,6 +67,12 @@ class Settings(BaseSettings):
         """Arguments, then environment, then the project file; no dotenv, no secrets folder."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        from memcollab.bank.address import without_password
+
+        for name, value in super().__repr_args__():
+            yield name, without_password(value) if name == "bank" else value
 
     @property
     def key(self) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,9 +36,13 @@ from memcollab.records import (
 )
 
 
-@pytest.fixture(params=["path", "url", "memory"])
+@pytest.fixture(params=["path", "url", "memory", "postgres"])
 def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bank]:
     """An empty bank of each kind."""
+    if request.param == "postgres":
+        with Bank.open(request.getfixturevalue("new_schema")()) as opened:
+            yield opened
+        return
     targets = {
         "path": tmp_path / "bank.db",
         "url": f"sqlite:///{tmp_path / 'bank.db'}",
@@ -114,6 +119,30 @@ def test_a_bank_can_be_written_while_it_is_being_read(bank: Bank) -> None:
     for number, _summary in enumerate(bank.summaries()):
         bank.add_trajectories(pair(10 + number))
     assert len(list(bank.summaries())) == 6
+
+
+def test_a_reader_sees_one_moment(bank: Bank) -> None:
+    """What is committed while somebody reads is not in what is read, in no statement of it."""
+    learn(bank, [1])
+    before = exported(bank)
+    stream = _Interrupted(lambda: learn(bank, [2], words="row"))
+    bank.export(stream)
+    assert stream.getvalue() == before
+    assert exported(bank) != before
+
+
+class _Interrupted(io.BytesIO):
+    """A stream at whose first task something else happens."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        super().__init__()
+        self._happens: Callable[[], object] | None = happens
+
+    def write(self, content: Any) -> int:
+        if self._happens and b'"type":"task"' in content:
+            happens, self._happens = self._happens, None
+            happens()
+        return super().write(content)
 
 
 def test_a_task_takes_a_label_once(bank: Bank) -> None:

@@ -1,4 +1,5 @@
-"""The shared memory: a bank of constraints with everything they came from, in one SQLite file.
+"""The shared memory: a bank of constraints with everything they came from, in one SQLite file
+or one schema of PostgreSQL.
 
 The contract:
 
@@ -12,7 +13,8 @@ The contract:
 * **Text is the truth**, vectors and caches are derived, never exported, and dropped by ``reindex``.
 * **The same knowledge exports to the same bytes**, however often its learning was killed.
 
-``bank.py`` is the door; ``schema.py`` the tables; ``sqlite.py`` all that is particular to SQLite;
+``bank.py`` is the door; ``schema.py`` the tables; ``sqlite.py`` and ``postgres.py`` all that is
+particular to a database, behind ``database.py``; ``steps`` what an older bank lacks;
 design/bank.md says why.
 """
 

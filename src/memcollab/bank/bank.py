@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import IO, Self
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from memcollab.bank import (
+    copying,
     decisions,
     evidence,
     export,
@@ -25,9 +26,10 @@ from memcollab.bank import (
     runs,
     serving,
     signing,
-    sqlite,
     trust,
 )
+from memcollab.bank.address import database_at
+from memcollab.bank.database import Database
 from memcollab.bank.decisions import Decided, Decision, Who
 from memcollab.bank.importing import Admit, Imported, Importer
 from memcollab.bank.learning import Merged, Pending, Plan, Screened
@@ -56,66 +58,64 @@ from memcollab.records import (
     Trajectory,
 )
 
-IN_MEMORY = ":memory:"
-
 
 class Bank:
-    """The shared memory in one file. Open it with ``Bank.open``; use it as a context manager.
+    """The shared memory in one file, or in a schema of PostgreSQL. Open it with ``Bank.open``; use
+    it as a context manager.
 
     Any number of threads and processes may use one bank at once: readers never wait, writers wait
     for each other up to 30 seconds. What a method has saved when it returns is on disk, but for
     ``save_recall`` and the caches, of which a power cut may take the last ones.
 
-    Every method raises ``BankError`` where the file cannot be used (full disk, locked, damaged,
-    closed, open for reading only), and every one that takes an id takes an unambiguous beginning
-    of one, raising ``NotFound`` or ``UsageError``.
+    Every method raises ``BankError`` where the bank cannot be used (full disk, locked, damaged,
+    closed, open for reading only, server away), and every one that takes an id takes an
+    unambiguous beginning of one, raising ``NotFound`` or ``UsageError``.
     """
 
-    def __init__(self, engine: sa.Engine, path: Path, temporary: TemporaryDirectory[str] | None):
-        self._engine = engine
-        self._reader = sqlite.in_mode(engine, "read")
-        self._writer = sqlite.in_mode(engine, "scratch" if temporary else "write")
-        self._quick_writer = sqlite.in_mode(engine, "scratch" if temporary else "quick")
-        self._temporary = temporary
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._closed = False
-        self.path = path
 
     @classmethod
     def open(cls, target: str | Path, *, create: bool = True, read_only: bool = False) -> Self:
-        """The bank at a path or a URL (``sqlite:///relative``, ``sqlite:////absolute``).
+        """The bank at a path or a URL: ``sqlite:///relative``, ``sqlite:////absolute``,
+        ``postgresql://user:password@host/database`` (design/bank.md).
 
         ``":memory:"`` is a new bank that vanishes when it is closed; it lives in the folder for
         temporary files, so that it is like any other bank in all else.
 
         Args:
-            create: make a bank where there is none (its folder must exist).
+            create: make a bank where there is none (its folder or database must exist).
             read_only: refuse every write; works on a file and in a folder that are protected.
 
         Raises:
-            BankError: there is no bank, or something else, or the file cannot be used.
+            BankError: there is no bank, or something else, or it cannot be reached or used.
             BankVersionError: the bank was written by a newer memcollab.
+            MissingExtra: a URL of PostgreSQL, without the extra ``postgres``.
         """
-        temporary = None
-        if str(target) == IN_MEMORY:
-            temporary = TemporaryDirectory(prefix="memcollab-", ignore_cleanup_errors=True)
-            target = Path(temporary.name) / "bank.db"
-        path = _path_of(target)
-        _check_place(path, create=create and not read_only)
-        bank = cls(sqlite.make_engine(path, read_only=read_only), path, temporary)
+        bank = cls(database_at(target, create=create, read_only=read_only))
         try:
-            with sqlite.explained(path):
-                migrations.prepare(bank._reader, bank._writer, path, may_write=not read_only)
+            with bank._database.explained():
+                migrations.prepare(bank._database)
         except BaseException:  # whatever it was, an interrupt too: no file stays held
             bank.close()
             raise
         return bank
 
+    @property
+    def name(self) -> str:
+        """Where the bank is: its path, or its URL without the password."""
+        return self._database.name
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the bank; None where a server keeps it."""
+        return self._database.path
+
     def close(self) -> None:
-        """Let go of the file. Closing twice is closing once."""
+        """Let go of the file or the server. Closing twice is closing once."""
         self._closed = True
-        self._engine.dispose()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -129,26 +129,26 @@ class Bank:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Bank({str(self.path)!r}{', closed' if self._closed else ''})"
+        return f"Bank({self.name!r}{', closed' if self._closed else ''})"
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         """A snapshot."""
         self._check_open()
-        with sqlite.explained(self.path), self._reader.connect() as connection:
+        with self._database.explained(), self._database.reader.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self, *, quick: bool = False) -> Iterator[sa.Connection]:
         """One transaction under the write lock: all of it, or nothing."""
         self._check_open()
-        engine = self._quick_writer if quick else self._writer
-        with sqlite.explained(self.path), engine.begin() as connection:
+        engine = self._database.quick_writer if quick else self._database.writer
+        with self._database.explained(), engine.begin() as connection:
             yield connection
 
     def _check_open(self) -> None:
         if self._closed:
-            raise BankError(f"the bank {str(self.path)!r} is closed. Next: Bank.open it again")
+            raise BankError(f"the bank {self.name!r} is closed. Next: Bank.open it again")
 
     # ---- tasks and runs
 
@@ -504,6 +504,19 @@ class Bank:
         with self._reading() as connection:
             return memory.sequence(connection)
 
+    def wait_for_change(self, since: int, *, timeout: float) -> int:
+        """Return as soon as ``sequence()`` is another than ``since``, whoever made the change, or
+        after ``timeout`` seconds; what it is then."""
+        deadline = time.monotonic() + timeout
+        self._check_open()
+        with self._database.explained(), self._database.listening() as pause:
+            while (now := self.sequence()) == since:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                pause(left)
+            return now
+
     def index_rows(self, since: int = 0) -> IndexRows:
         """Constraints of every status with the ids of their source tasks, and the sequence number
         this is as of; with ``since``, only those that changed after it."""
@@ -620,13 +633,28 @@ class Bank:
             return stats(
                 connection,
                 sequence=memory.sequence(connection),
-                bytes_on_disk=sqlite.size_on_disk(self.path),
+                bytes_on_disk=self._database.size(connection),
             )
 
     def verify(self) -> Verification:
         """Derive every id, reference, support and the change log again; changes nothing."""
         with self._reading() as connection:
-            return verify(connection)
+            return verify(connection, self._database.damage)
+
+    def copy_to(self, target: Bank) -> dict[str, int]:
+        """Copy everything into an empty bank, its change log and times too; rows by table.
+
+        All or nothing: what was written is verified and its export compared with this bank's before
+        it counts. Vectors and caches stay behind; they are derived again when they are needed.
+
+        Raises:
+            UsageError: the target is not empty.
+            BankCorrupt: this bank is damaged, so that a copy of it could not be verified.
+        """
+        with self._reading() as source, target._writing() as connection:
+            copied = copying.copy(source, connection, names=(self.name, target.name))
+            target._database.after_copy(connection)
+            return copied
 
     def export(
         self, stream: IO[bytes], *, runs: bool = True, sign: Path | None = None
@@ -684,37 +712,6 @@ class Bank:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def _path_of(target: str | Path) -> Path:
-    if isinstance(target, Path) or "://" not in target:
-        return Path(target)
-    try:
-        url = sa.make_url(target)
-    except sa.exc.ArgumentError:
-        url = None
-    if url is None or url.get_backend_name() != "sqlite" or not url.database:
-        raise BankError(
-            f"{target!r} is no bank this version can open. Valid: a path, or sqlite:///PATH. "
-            "Next: give --bank a path"
-        )
-    return Path(url.database)
-
-
-def _check_place(path: Path, *, create: bool) -> None:
-    if path.is_dir():
-        raise BankError(f"{str(path)!r} is a folder, not a bank. Next: give a file in it")
-    if path.exists():
-        return
-    if not create:
-        raise BankError(
-            f"there is no bank at {str(path)!r}. Next: memcollab learn RUNS --bank {path}"
-        )
-    if not path.parent.is_dir():
-        raise BankError(
-            f"the folder {str(path.parent)!r} of the bank does not exist. "
-            f"Next: mkdir -p {path.parent}"
-        )
 
 
 def _category(label: str) -> Category:

@@ -10,16 +10,14 @@ from collections.abc import Iterable, Iterator
 
 import sqlalchemy as sa
 
-from memcollab.bank import sqlite
 from memcollab.bank.lookup import batches
 from memcollab.bank.rows import Row as Columns
 from memcollab.bank.schema import COUNTERS, EVIDENCE, OUTCOMES_COUNTED
+from memcollab.bank.upserts import insert_or_add
 from memcollab.evidence import Entry, Evidence, Observation, Stratum, Tally
 from memcollab.evidence.counts import Row
 from memcollab.records import Outcome, Recall
 
-_ADD = sqlite.insert_or_add(EVIDENCE, Tally._fields, least=["family"])
-_RAISE = sqlite.insert_or_add(COUNTERS, ["value"])
 _MILLION = 1_000_000
 
 
@@ -51,9 +49,12 @@ def recount(connection: sa.Connection, before: Observation, after: Observation) 
 
 
 def _add(connection: sa.Connection, rows: Iterable[Row], number: int) -> int:
+    add = insert_or_add(connection, EVIDENCE, Tally._fields, least=["family"])
     for batch in batches(rows):
-        connection.execute(_ADD, [_columns(row) for row in batch])
-    connection.execute(_RAISE, {"name": OUTCOMES_COUNTED, "value": number})
+        connection.execute(add, [_columns(row) for row in batch])
+    connection.execute(
+        insert_or_add(connection, COUNTERS, ["value"]), {"name": OUTCOMES_COUNTED, "value": number}
+    )
     return version(connection)
 
 

@@ -17,6 +17,7 @@ import orjson
 import sqlalchemy as sa
 
 from memcollab.bank import learning, memory, runs, trust
+from memcollab.bank.lookup import stream
 from memcollab.bank.rows import (
     Row,
     Stored,
@@ -89,7 +90,7 @@ def _task_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
     if not whole:
         learned = sa.exists().where(CONTRASTS.c.task_id == TASKS.c.id)
         statement = statement.where(sa.or_(TASKS.c.category.is_not(None), learned))
-    for row in connection.execute(statement).mappings():
+    for row in stream(connection, statement):
         yield {"id": row["id"], **task_from(row).model_dump(mode="json")}
 
 
@@ -101,7 +102,7 @@ def _run_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
             CONTRASTS.c.preferred == TRAJECTORIES.c.id, CONTRASTS.c.other == TRAJECTORIES.c.id
         )
         statement = statement.where(sa.exists().where(pair))
-    for row in connection.execute(statement).mappings():
+    for row in stream(connection, statement):
         yield _run_line(row, whole=whole and row["content"] is not None)
 
 
@@ -150,7 +151,7 @@ def _answer_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
         .where(~trust.retracted_contrast())
         .order_by(ANSWERS.c.request_id, ANSWERS.c.writer)
     )
-    for row in connection.execute(statement).mappings():
+    for row in stream(connection, statement):
         line = answer_from(row).model_dump(mode="json")
         # How long the answer took is a time of learning, not a part of what was learned.
         del line["usage"]["seconds"]
@@ -166,7 +167,7 @@ def _draft_lines(connection: sa.Connection, whole: bool) -> Iterator[Row]:
     )
     if not whole:
         statement = statement.where(DRAFTS.c.refused.is_(None))
-    for row in connection.execute(statement).mappings():
+    for row in stream(connection, statement):
         screened = learning.screened_from(row).model_dump(mode="json")
         yield {"id": row["id"], "constraint_id": row["constraint_id"], **screened}
 
@@ -180,12 +181,12 @@ def _conflict_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
 
 
 def _recall_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
-    for row in connection.execute(sa.select(RECALLS).order_by(RECALLS.c.id)).mappings():
+    for row in stream(connection, sa.select(RECALLS).order_by(RECALLS.c.id)):
         yield {"id": row["id"], "at": row["at"], "recall": orjson.loads(row["content"])}
 
 
 def _outcome_lines(connection: sa.Connection, _whole: bool) -> Iterator[Row]:
-    for row in connection.execute(sa.select(OUTCOMES).order_by(OUTCOMES.c.recall_id)).mappings():
+    for row in stream(connection, sa.select(OUTCOMES).order_by(OUTCOMES.c.recall_id)):
         yield {"at": row["at"], "outcome": orjson.loads(row["content"])}
 
 

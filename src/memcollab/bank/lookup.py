@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from memcollab.bank.rows import Stored
-from memcollab.bank.sqlite import insert_new
+from memcollab.bank.upserts import insert_new
 from memcollab.errors import NotFound, UsageError
 
 T = TypeVar("T")
 # Records of one transaction, and ids of one query: some builds of SQLite take 999 parameters.
 BATCH = 500
+# SQLite does so always, PostgreSQL with a cursor on the server.
+_AS_USED = {"stream_results": True, "max_row_buffer": BATCH}
 
 
 def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
@@ -32,6 +34,13 @@ def known(connection: sa.Connection, column: sa.Column[str], values: Iterable[st
     return found
 
 
+def stream(connection: sa.Connection, statement: sa.Select[Any]) -> Iterator[Stored]:
+    """Rows of ``statement``, of which there may be very many: fetched as they are used, and its
+    cursor closed even where the caller stops half-way."""
+    with connection.execute(statement, execution_options=_AS_USED) as result:
+        yield from result.mappings()
+
+
 def select_in(
     connection: sa.Connection,
     statement: sa.Select[Any],
@@ -42,7 +51,7 @@ def select_in(
     and then by the primary key of its table."""
     statement = statement.order_by(column, *column.table.primary_key)
     if values is None:
-        yield from connection.execute(statement).mappings()
+        yield from stream(connection, statement)
         return
     for batch in batches(sorted(set(values))):
         yield from connection.execute(statement.where(column.in_(batch))).mappings()
@@ -57,7 +66,7 @@ def add_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str
         for found in connection.execute(held):
             fresh.pop(tuple(found), None)
     if fresh:
-        connection.execute(insert_new(table), list(fresh.values()))
+        connection.execute(insert_new(connection, table), list(fresh.values()))
     return len(fresh)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, NamedTuple
 
 import orjson
@@ -79,6 +80,10 @@ def all_constraints(
         yield constraint_from(row)
 
 
+# What both databases make of lower(): SQLite always, PostgreSQL in the collation "C".
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
 @dataclass(frozen=True)
 class Filter:
     """Which constraints; None = any. Letter case is set aside for ASCII letters in ``text``: that
@@ -102,8 +107,8 @@ class Filter:
         }
         found = [column == value for column, value in wanted.items() if value is not None]
         if self.text is not None:
-            words = table.when + " " + table.enforce + " " + table.avoid
-            found.append(words.icontains(self.text, autoescape=True))
+            words = sa.func.lower(table.when + " " + table.enforce + " " + table.avoid)
+            found.append(words.contains(self.text.translate(_LOWER), autoescape=True))
         return found
 
 

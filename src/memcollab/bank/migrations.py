@@ -1,90 +1,25 @@
-"""How a bank of an older schema becomes one of this: an append-only list of small steps.
+"""Bringing a bank to the schema of this code: making a new one, and the steps of an older one.
 
-``STEPS[0]`` takes schema 1 to 2, and so on; a step is never changed once released. Each runs in one
-transaction together with the new version number, so a bank is never between two versions. Before
-the first step the file is copied to ``<bank>.schema<old>.backup``. A new bank is made at the newest
-schema at once.
+The steps are in ``steps``, written with Alembic's operations. Each runs in one write transaction
+together with the new version number, so a bank is never between two versions. Before the first step
+a bank in a file is copied to ``<bank>.schema<old>.backup``. A new bank has the newest schema.
+
+The version is a row of ``meta`` and not Alembic's own table, so that opening a bank that is up to
+date reads one row, and imports no Alembic (70 ms).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from importlib import import_module
 
 import sqlalchemy as sa
 
-from memcollab.bank import evidence, serving, sqlite
+from memcollab.bank.database import Database
 from memcollab.bank.schema import META, METADATA
+from memcollab.bank.steps import STEPS
 from memcollab.errors import BankError, BankVersionError
 from memcollab.records import RECORD_FORMAT
 
-Step = Callable[[sa.Connection], None]
-
-
-def _count_outcomes(connection: sa.Connection) -> None:
-    """1 → 2: outcomes as counts, with what the bank knows already."""
-    connection.exec_driver_sql(
-        "CREATE TABLE evidence (kind VARCHAR(16) NOT NULL, subject TEXT NOT NULL, "
-        "agent TEXT NOT NULL, category TEXT NOT NULL, coin VARCHAR(16) NOT NULL, "
-        "holdout_millionths INTEGER NOT NULL, source VARCHAR(256) NOT NULL, family TEXT NOT NULL, "
-        "shown_solved BIGINT NOT NULL, shown_failed BIGINT NOT NULL, "
-        "withheld_solved BIGINT NOT NULL, withheld_failed BIGINT NOT NULL, "
-        "unjudged BIGINT NOT NULL, PRIMARY KEY "
-        "(kind, subject, agent, category, coin, holdout_millionths, source))"
-    )
-    connection.exec_driver_sql(
-        "CREATE TABLE counters (name VARCHAR(64) NOT NULL, value BIGINT NOT NULL, "
-        "PRIMARY KEY (name))"
-    )
-    evidence.rebuild(connection, serving.observations(connection))
-
-
-def _trust_in_sources(connection: sa.Connection) -> None:
-    """2 → 3: who brought what, what counts, what was decided. All that is here came from the
-    operator himself; which drafts counted when is not known, so going back begins here."""
-    now = datetime.now(UTC).isoformat(timespec="microseconds")
-    for statement in _TRUST_TABLES + _TRUST_ROWS:
-        connection.execute(sa.text(statement), {"now": now} if ":now" in statement else {})
-
-
-_TRUST_TABLES = (
-    "CREATE TABLE sources (name VARCHAR(256) NOT NULL PRIMARY KEY, trust TEXT NOT NULL)",
-    "CREATE TABLE brought (record_id VARCHAR(64) NOT NULL, source VARCHAR(256) NOT NULL "
-    "REFERENCES sources (name), at TEXT NOT NULL, PRIMARY KEY (record_id, source))",
-    "CREATE INDEX ix_brought_source ON brought (source)",
-    "CREATE TABLE retracted (id VARCHAR(64) NOT NULL PRIMARY KEY)",
-    "CREATE TABLE decisions (number INTEGER NOT NULL PRIMARY KEY, target VARCHAR(256) NOT NULL, "
-    "value TEXT NOT NULL, actor TEXT NOT NULL, reason TEXT, at TEXT NOT NULL)",
-    "CREATE INDEX ix_decisions_target ON decisions (target)",
-    "CREATE TABLE placements (number INTEGER NOT NULL PRIMARY KEY, draft_id VARCHAR(64) NOT NULL "
-    "REFERENCES drafts (id), counted BOOLEAN NOT NULL, sequence INTEGER NOT NULL)",
-    "CREATE INDEX ix_placements_draft_id ON placements (draft_id)",
-    "CREATE INDEX ix_placements_sequence ON placements (sequence)",
-    "CREATE TABLE snapshots (name VARCHAR(256) NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL, "
-    "at TEXT NOT NULL)",
-    "ALTER TABLE drafts ADD COLUMN counted BOOLEAN",
-    "ALTER TABLE changes ADD COLUMN decided BOOLEAN DEFAULT 0 NOT NULL",
-)
-_TRUST_ROWS = (
-    "UPDATE drafts SET counted = 1 WHERE constraint_id IS NOT NULL",
-    # Until now nothing but a person or an import set another status than active.
-    "UPDATE changes SET decided = 1 WHERE constraint_id IN "
-    "(SELECT id FROM constraints WHERE status <> 'active')",
-    "INSERT INTO sources VALUES ('local', 'trusted'), ('own writer', 'trusted')",
-    "INSERT INTO decisions (target, value, actor, reason, at) "
-    "SELECT name, trust, 'migration', 'first seen', :now FROM sources",
-    "INSERT INTO brought SELECT id, 'local', '' FROM trajectories",
-    "INSERT INTO brought SELECT id, 'own writer', '' FROM drafts",
-    "INSERT INTO brought SELECT id, 'local', '' FROM constraints WHERE id NOT IN "
-    "(SELECT constraint_id FROM drafts WHERE constraint_id IS NOT NULL)",
-    "INSERT INTO placements (draft_id, counted, sequence) SELECT id, 1, "
-    "(SELECT coalesce(max(sequence), 0) FROM changes) FROM drafts WHERE counted = 1 ORDER BY id",
-    "INSERT INTO meta (name, value) SELECT 'rollback_from', "
-    "CAST(coalesce(max(sequence), 0) AS TEXT) FROM changes",
-)
-
-STEPS: tuple[Step, ...] = (_count_outcomes, _trust_in_sources)
 _FORMAT = "memcollab-bank"
 
 
@@ -93,44 +28,42 @@ def newest() -> int:
     return 1 + len(STEPS)
 
 
-def prepare(reader: sa.Engine, writer: sa.Engine, path: Path, *, may_write: bool) -> None:
-    """Make an empty file a bank, and an older bank a present one.
+def prepare(database: Database) -> None:
+    """Make an empty place a bank, and an older bank a present one.
 
     Raises:
-        BankError: there is something else in the file, or nothing and it may not be written.
+        BankError: there is something else, or nothing and none may be made.
         BankVersionError: the bank is of a newer schema, or older and may not be written.
     """
-    with reader.connect() as connection:
-        version = _version(connection, path)
+    with database.reader.connect() as connection:
+        version = _version(connection, database.name)
     if version == newest():
         return
     if version and version > newest():
         raise BankVersionError(
-            f"the bank {str(path)!r} has schema {version}; this memcollab reads {newest()}. "
+            f"the bank {database.name!r} has schema {version}; this memcollab reads {newest()}. "
             "Next: pip install --upgrade memcollab"
         )
-    if not may_write:
-        raise _not_ready(path, version)
     if version is None:
-        sqlite.use_wal(writer)
-        _create(writer, path)
+        if not database.may_create:
+            raise BankError(
+                f"{database.name!r} is empty, not a bank. "
+                f"Next: memcollab learn RUNS --bank {database.name}"
+            )
+        database.make_ready()
+        _create(database)
     else:
-        _upgrade(writer, path)
+        if database.read_only:
+            raise BankVersionError(
+                f"the bank {database.name!r} has schema {version}, this memcollab reads "
+                f"{newest()}, and it is open for reading only. Next: open it once for writing, "
+                "which keeps a backup of a file"
+            )
+        _upgrade(database)
 
 
-def _not_ready(path: Path, version: int | None) -> BankError:
-    if version is None:
-        return BankError(
-            f"{str(path)!r} is empty, not a bank. Next: memcollab learn RUNS --bank {path}"
-        )
-    return BankVersionError(
-        f"the bank {str(path)!r} has schema {version}, this memcollab reads {newest()}, and it is "
-        "open for reading only. Next: open it once for writing, which keeps a backup"
-    )
-
-
-def _version(connection: sa.Connection, path: Path) -> int | None:
-    """The schema of the bank; None for an empty file."""
+def _version(connection: sa.Connection, name: str) -> int | None:
+    """The schema of the bank; None for an empty place."""
     tables = sa.inspect(connection).get_table_names()
     if not tables:
         return None
@@ -139,41 +72,46 @@ def _version(connection: sa.Connection, path: Path) -> int | None:
         meta = dict(connection.execute(sa.select(META.c.name, META.c.value)).all())
     if meta.get("format") != _FORMAT:
         raise BankError(
-            f"{str(path)!r} is a database of something else: it has the tables "
+            f"{name!r} is a database of something else: it has the tables "
             f"{', '.join(sorted(tables)[:5])}. Next: give another --bank"
         )
     if int(meta["records"]) > RECORD_FORMAT:
         raise BankVersionError(
-            f"the bank {str(path)!r} holds records of format {meta['records']}; this memcollab "
+            f"the bank {name!r} holds records of format {meta['records']}; this memcollab "
             f"reads {RECORD_FORMAT}. Next: pip install --upgrade memcollab"
         )
     return int(meta["schema"])
 
 
-def _create(writer: sa.Engine, path: Path) -> None:
-    with writer.begin() as connection:
+def _create(database: Database) -> None:
+    with database.writer.begin() as connection:
         # Another process may have been faster; the write lock makes this the last look.
-        if _version(connection, path) is not None:
+        if _version(connection, database.name) is not None:
             return
         METADATA.create_all(connection, checkfirst=False)
+        database.finish_tables(connection)
         meta = {"format": _FORMAT, "schema": str(newest()), "records": str(RECORD_FORMAT)}
         connection.execute(
             META.insert(), [{"name": name, "value": value} for name, value in meta.items()]
         )
 
 
-def _upgrade(writer: sa.Engine, path: Path) -> None:
+def _upgrade(database: Database) -> None:
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+
     saved = False
     while True:
-        with writer.begin() as connection:
-            version = _version(connection, path)
+        with database.upgrading() as connection:
+            version = _version(connection, database.name)
             if version is None or version >= newest():
                 return
             if not saved:
                 # Under the write lock, so that the copy is what the steps start from.
-                sqlite.back_up(path, Path(f"{path}.schema{version}.backup"))
+                database.back_up(version)
                 saved = True
-            STEPS[version - 1](connection)
+            step = import_module(f"memcollab.bank.steps.{STEPS[version - 1]}")
+            step.upgrade(Operations(MigrationContext.configure(connection)))
             connection.execute(
                 META.update().where(META.c.name == "schema").values(value=str(version + 1))
             )

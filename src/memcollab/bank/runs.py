@@ -25,7 +25,7 @@ from memcollab.bank.rows import (
     trajectory_row,
 )
 from memcollab.bank.schema import STEPS, TASKS, TRAJECTORIES
-from memcollab.bank.sqlite import insert_new
+from memcollab.bank.upserts import insert_new
 from memcollab.errors import BankCorrupt, NotFound
 from memcollab.records import Agent, RunSummary, Task, Trajectory
 
@@ -75,7 +75,7 @@ def add_runs(connection: sa.Connection, packed: PackedRuns) -> int:
     _replace_light_heads(connection, heads)
     add_rows(connection, TRAJECTORIES, heads)
     if steps:
-        connection.execute(insert_new(STEPS), list(steps.values()))
+        connection.execute(insert_new(connection, STEPS), list(steps.values()))
     return len(steps)
 
 

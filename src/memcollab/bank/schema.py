@@ -14,11 +14,17 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from memcollab.bank.text import portable
+
 METADATA = sa.MetaData()
 
 
 def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
-    return sa.Table(name, METADATA, *columns)
+    table = sa.Table(name, METADATA, *columns)
+    for column in table.columns:
+        if isinstance(column.type, sa.String):
+            column.type = portable(column.type)
+    return table
 
 
 def _text(name: str, *, optional: bool = False) -> sa.Column[str]:

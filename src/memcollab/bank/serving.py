@@ -15,10 +15,10 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from memcollab.bank import evidence
-from memcollab.bank.lookup import add_rows, batches, known, one, select_in
+from memcollab.bank.lookup import add_rows, batches, known, one, select_in, stream
 from memcollab.bank.rows import Row, reads, text_hash
 from memcollab.bank.schema import CACHES, OUTCOMES, RECALLS, VECTORS
-from memcollab.bank.sqlite import insert_or_replace
+from memcollab.bank.upserts import insert_or_replace
 from memcollab.errors import NotFound, UsageError
 from memcollab.evidence import Observation
 from memcollab.records import Outcome, Recall
@@ -136,7 +136,7 @@ def outcomes(connection: sa.Connection) -> Iterator[Judged]:
         .join(RECALLS, RECALLS.c.id == OUTCOMES.c.recall_id)
         .order_by(OUTCOMES.c.at, OUTCOMES.c.recall_id)
     )
-    for row in connection.execute(statement).mappings():
+    for row in stream(connection, statement):
         yield Judged(
             recall_from(row["recall"]),
             outcome_from(row["content"]),
@@ -169,8 +169,10 @@ def save_vectors(connection: sa.Connection, embedder: str, vectors: Mapping[str,
         }
         for text, vector in vectors.items()
     ]
+    # In one order, so that two writers never wait for each other.
+    rows.sort(key=lambda row: row["text_hash"])
     if rows:
-        connection.execute(insert_or_replace(VECTORS), rows)
+        connection.execute(insert_or_replace(connection, VECTORS), rows)
 
 
 def cached(connection: sa.Connection, name: str, key: str) -> bytes | None:
@@ -180,7 +182,7 @@ def cached(connection: sa.Connection, name: str, key: str) -> bytes | None:
 
 def save_cache(connection: sa.Connection, name: str, key: str, content: bytes) -> None:
     row = {"name": name, "key": key, "content": content}
-    connection.execute(insert_or_replace(CACHES), row)
+    connection.execute(insert_or_replace(connection, CACHES), row)
 
 
 def drop_caches(connection: sa.Connection) -> int:

@@ -1,14 +1,14 @@
-"""The one place that knows SQLite: connections, transactions, upserts, and what its errors mean.
+"""The one place that knows SQLite: connections, transactions, and what its errors mean.
 
-Transactions come in five modes, chosen by the execution option ``MODE``:
+The modes of ``database``, and how SQLite does them:
 
 ``read``   a snapshot; never waits for a writer (WAL) and never becomes a writer, so that
            SQLITE_BUSY_SNAPSHOT cannot happen.
 ``write``  takes the write lock at once (``BEGIN IMMEDIATE``) and waits for it up to
            ``BUSY_SECONDS``; committed means on disk (``synchronous=FULL``).
-``quick``  the same, but a commit is handed to the operating system only (``NORMAL``): a power cut
-           may lose the last ones, a crash of the process none, and neither can harm the file.
+``quick``  the same, but a commit is handed to the operating system only (``NORMAL``).
 ``scratch``  the same, and nothing is ever waited for to reach the disk: for banks that vanish.
+``upgrade``  like ``write``, but tables may be dropped to be made anew, whatever refers to them.
 ``bare``   no transaction: for the pragmas that refuse to run in one.
 """
 
@@ -17,27 +17,124 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
+from memcollab.bank.database import BUSY_SECONDS, MODE, Database, Pause
 from memcollab.errors import BankCorrupt, BankError
 
-BUSY_SECONDS = 30
-MODE = "memcollab_mode"
-Mode = Literal["read", "write", "quick", "scratch", "bare"]
+POLL_SECONDS = 0.1
+Mode = Literal["read", "write", "quick", "scratch", "upgrade", "bare"]
 _BEGIN: dict[Mode, tuple[str, ...]] = {
     "read": ("BEGIN",),
     "write": ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE"),
     "quick": ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE"),
     "scratch": ("PRAGMA synchronous=OFF", "BEGIN IMMEDIATE"),
+    "upgrade": ("PRAGMA foreign_keys=OFF", "PRAGMA synchronous=FULL", "BEGIN IMMEDIATE"),
     "bare": (),
 }
+
+
+class SQLite(Database):
+    """A bank in one file, at ``path``.
+
+    Raises:
+        BankError: nothing can be there, or nothing is and ``create`` is False.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool,
+        read_only: bool,
+        temporary: TemporaryDirectory[str] | None = None,
+    ) -> None:
+        _check_place(path, create=create and not read_only)
+        self.path: Path = path
+        self.name = str(path)
+        self.read_only = read_only
+        # Of a file that is there and empty, whoever may write makes a bank.
+        self.may_create = not read_only
+        self._temporary = temporary
+        self._engine = make_engine(path, read_only=read_only)
+        self.reader = in_mode(self._engine, "read")
+        self.writer = in_mode(self._engine, "scratch" if temporary else "write")
+        self.quick_writer = in_mode(self._engine, "scratch" if temporary else "quick")
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(self.path)
+
+    def make_ready(self) -> None:
+        """Readers beside a writer, from the first."""
+        use_wal(self._engine)
+
+    def finish_tables(self, connection: sa.Connection) -> None:
+        """Nothing beside the tables is needed."""
+
+    @contextmanager
+    def upgrading(self) -> Iterator[sa.Connection]:
+        """References are not looked at until all is done, as SQLite's own procedure has it."""
+        try:
+            with in_mode(self._engine, "upgrade").begin() as connection:
+                yield connection
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                if broken is not None:
+                    raise BankCorrupt(
+                        f"the bank {self.name!r} cannot be brought forward: a row of {broken[0]!r} "
+                        f"refers to one of {broken[2]!r} that is not there; nothing was changed. "
+                        "Next: memcollab bank verify with the version that wrote it"
+                    )
+        finally:
+            self._engine.dispose()  # that connection would go on not looking
+
+    def back_up(self, schema: int) -> None:
+        """A copy beside the bank."""
+        back_up(self.path, Path(f"{self.path}.schema{schema}.backup"))
+
+    def after_copy(self, connection: sa.Connection) -> None:
+        """Numbers go on from the greatest by themselves."""
+
+    def damage(self, connection: sa.Connection) -> list[str]:
+        """The findings of SQLite's integrity check."""
+        return damage(connection)
+
+    def size(self, _connection: sa.Connection) -> int:
+        """Bytes of the bank and of what is not yet folded into it."""
+        return size_on_disk(self.path)
+
+    @contextmanager
+    def listening(self) -> Iterator[Pause]:
+        """SQLite tells nobody: the caller looks ten times a second."""
+        yield lambda seconds: time.sleep(min(seconds, POLL_SECONDS))
+
+    def close(self) -> None:
+        """Let go of the file; one that was made to vanish does."""
+        super().close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+
+def _check_place(path: Path, *, create: bool) -> None:
+    if path.is_dir():
+        raise BankError(f"{str(path)!r} is a folder, not a bank. Next: give a file in it")
+    if path.exists():
+        return
+    if not create:
+        raise BankError(
+            f"there is no bank at {str(path)!r}. Next: memcollab learn RUNS --bank {path}"
+        )
+    if not path.parent.is_dir():
+        raise BankError(
+            f"the folder {str(path.parent)!r} of the bank does not exist. "
+            f"Next: mkdir -p {path.parent}"
+        )
 
 
 def make_engine(path: Path, *, read_only: bool) -> sa.Engine:
@@ -102,35 +199,6 @@ def use_wal(engine: sa.Engine) -> None:
 
 def _is_busy(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY")
-
-
-def insert_new(table: sa.Table) -> sqlite.Insert:
-    """An INSERT that leaves rows alone whose key is there already."""
-    return sqlite.insert(table).on_conflict_do_nothing()
-
-
-def insert_or_replace(table: sa.Table) -> sqlite.Insert:
-    """An INSERT that overwrites the row of that key; for caches only."""
-    statement = sqlite.insert(table)
-    values = {
-        column.name: statement.excluded[column.name]
-        for column in table.columns
-        if not column.primary_key
-    }
-    return statement.on_conflict_do_update(index_elements=table.primary_key, set_=values)
-
-
-def insert_or_add(
-    table: sa.Table, counts: Sequence[str], least: Sequence[str] = ()
-) -> sqlite.Insert:
-    """An INSERT that, where the key is there, adds the columns ``counts`` to those of its row, and
-    keeps of the columns ``least`` the smaller value."""
-    statement = sqlite.insert(table)
-    sums = {name: table.c[name] + statement.excluded[name] for name in counts}
-    for name in least:
-        mine, theirs = table.c[name], statement.excluded[name]
-        sums[name] = sa.case((theirs < mine, theirs), else_=mine)
-    return statement.on_conflict_do_update(index_elements=table.primary_key, set_=sums)
 
 
 def damage(connection: sa.Connection) -> list[str]:

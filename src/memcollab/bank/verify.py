@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from memcollab.bank import evidence, memory, runs, sqlite
+from memcollab.bank import evidence, memory, runs
 from memcollab.bank.learning import draft_from
+from memcollab.bank.lookup import stream
 from memcollab.bank.rows import Stored, constraint_from, contrast_from, task_from
 from memcollab.bank.schema import (
     BROUGHT,
@@ -67,22 +68,22 @@ Rederive = Callable[[Stored], str | None]
 Check = Callable[[sa.Connection, Verification], Iterator[Problem]]
 
 
-def verify(connection: sa.Connection) -> Verification:
-    """Check the whole bank in one snapshot."""
+def verify(connection: sa.Connection, damage: Callable[[sa.Connection], list[str]]) -> Verification:
+    """Check the whole bank in one snapshot; ``damage``: what the database itself finds wrong."""
+
+    def look(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
+        return (Problem("file", "-", what) for what in damage(connection))
+
     report = Verification()
-    for name, check in _CHECKS:
+    for name, check in (("file", look), *_CHECKS):
         try:
-            report.problems.extend(check(connection, report))
+            # A savepoint, for in PostgreSQL an error ends a transaction without one.
+            with connection.begin_nested():
+                report.problems.extend(check(connection, report))
         except (sa.exc.DatabaseError, BankCorrupt) as error:
             # A damaged page or record ends this check, not the others.
             report.problems.append(Problem(name, "-", f"cannot be read: {error}"))
     return report
-
-
-def _damage(connection: sa.Connection, _report: Verification) -> Iterator[Problem]:
-    """What the database itself finds wrong with its file."""
-    for what in sqlite.damage(connection):
-        yield Problem("file", "-", what)
 
 
 def _content(table: sa.Table, statement: sa.Select[Any], rederive: Rederive) -> Check:
@@ -91,7 +92,7 @@ def _content(table: sa.Table, statement: sa.Select[Any], rederive: Rederive) -> 
     key = next(iter(table.primary_key)).name
 
     def check(connection: sa.Connection, report: Verification) -> Iterator[Problem]:
-        for row in connection.execute(statement).mappings():
+        for row in stream(connection, statement):
             report.checked[table.name] += 1
             try:
                 derived = rederive(row)
@@ -153,7 +154,7 @@ def _change_log(connection: sa.Connection, _report: Verification) -> Iterator[Pr
     """The log must lead, without a gap, from nothing to the state of every constraint."""
     last: dict[str, str] = {}
     statement = sa.select(CHANGES).order_by(CHANGES.c.sequence)
-    for row in connection.execute(statement).mappings():
+    for row in stream(connection, statement):
         if row["before"] != last.get(row["constraint_id"]):
             what = f"change {row['sequence']} does not begin where the one before it ended"
             yield Problem("changes", row["constraint_id"], what)
@@ -203,7 +204,6 @@ def _decisions(connection: sa.Connection, _report: Verification) -> Iterator[Pro
 
 
 _CHECKS: tuple[tuple[str, Check], ...] = (
-    ("file", _damage),
     ("tasks", _content(TASKS, sa.select(TASKS), lambda row: task_from(row).id)),
     ("trajectories", _content(TRAJECTORIES, runs.whole_runs(), _run_id)),
     ("contrasts", _content(CONTRASTS, sa.select(CONTRASTS), lambda row: contrast_from(row).id)),

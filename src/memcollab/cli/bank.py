@@ -138,6 +138,20 @@ def reindex(bank: options.BankPath = None, as_json: options.Json = False) -> Non
         show.value(memory.reindex(), as_json=as_json)
 
 
+@app.command()
+def copy(
+    source: Annotated[str, typer.Argument(help="Path or URL of a bank.")],
+    target: Annotated[str, typer.Argument(help="Path or URL of a place without one.")],
+    as_json: options.Json = False,
+) -> None:
+    """Copy a bank whole, from a file to PostgreSQL or back: all of it, verified, or nothing."""
+    from memcollab.bank import Bank
+    from memcollab.cli import show
+
+    with Bank.open(source, create=False, read_only=True) as given, Bank.open(target) as made:
+        show.value(given.copy_to(made), as_json=as_json)
+
+
 guard.register(app)
 
 

@@ -72,8 +72,8 @@ def _bank(settings: Settings) -> Check:
         detail = f"{settings.bank!r} is not there yet. Next: memcollab learn RUNS --writer MODEL"
         return Check("bank", "off", detail)
     with Bank.open(settings.bank, create=False) as bank:
-        active = bank.stats().by_status.get("active", 0)
-    return Check("bank", "ok", f"{settings.bank!r} holds {active} active constraints")
+        active, name = bank.stats().by_status.get("active", 0), bank.name
+    return Check("bank", "ok", f"{name!r} holds {active} active constraints")
 
 
 def _embedder(settings: Settings) -> Check:

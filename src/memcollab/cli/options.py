@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 BankPath = Annotated[
-    str | None, typer.Option("--bank", "-b", help="Path of the bank.", show_default="memcollab.db")
+    str | None,
+    typer.Option("--bank", "-b", help="Path or URL of the bank.", show_default="memcollab.db"),
 ]
 BanksPath = Annotated[
     Path | None, typer.Option("--banks", help="Folder of banks, one NAME.db each.")
