@@ -42,12 +42,12 @@ def choose_contrasts(
     found = select_contrasts(runs, recipe, strongest_first=strongest_first)
     if limit is None:
         return found
-    # The best of every task before the second best of any: a cut should cost breadth last. Tasks
-    # that somebody solved teach more than those that nobody did.
+    # The best of every task before the second best of any: a cut should cost breadth last, and what
+    # the environment told in a task that nobody solved is news where a third pair of a task is not.
     seen: Counter[str] = Counter()
     ranked = []
     for contrast in found:
-        rank = contrast.kind == "unsolved", seen[contrast.task_id], contrast.id
+        rank = seen[contrast.task_id], contrast.kind == "unsolved", contrast.id
         ranked.append((rank, contrast))
         seen[contrast.task_id] += 1
     return [contrast for _, contrast in sorted(ranked, key=lambda entry: entry[0])][:limit]
