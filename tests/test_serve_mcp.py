@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -24,13 +25,20 @@ def bank(tmp_path: Path) -> Path:
     return tmp_path / "team.db"
 
 
+def started(bank: Path) -> StdioServerParameters:
+    """The SDK hands a process little of the environment; it must import what is tested here."""
+    return StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "memcollab.cli", "mcp", "--bank", str(bank)],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
 def test_a_task_from_recall_to_outcome_over_stdio(bank: Path) -> None:
     """A real process: recall, show, report, submit; what was said is in the bank afterwards."""
     with Bank.open(bank) as opened:
         [known, *_] = opened.constraints()
-    process = StdioServerParameters(
-        command=sys.executable, args=["-m", "memcollab.cli", "mcp", "--bank", str(bank)]
-    )
+    process = started(bank)
 
     async def ask() -> str:
         async with Client(process) as client:
@@ -59,9 +67,7 @@ def test_a_task_from_recall_to_outcome_over_stdio(bank: Path) -> None:
 
 def test_errors_name_the_next_step_and_input_is_bounded(bank: Path) -> None:
     """An unknown id and an endless task are errors that a model can act on."""
-    process = StdioServerParameters(
-        command=sys.executable, args=["-m", "memcollab.cli", "mcp", "--bank", str(bank)]
-    )
+    process = started(bank)
 
     async def ask() -> None:
         async with Client(process) as client:
