@@ -86,6 +86,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         tenant = service.banks.tenant(service.banks.default)
         await to_thread.run_sync(tenant.warm)
     yield
+    if service.upstream is not None:
+        await app.state.proxy.close()
     await to_thread.run_sync(service.close)
 
 

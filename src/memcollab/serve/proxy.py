@@ -145,6 +145,10 @@ class Proxy:
             passed.headers[name] = value
         return passed
 
+    async def close(self) -> None:
+        """Let go of the connections to upstream."""
+        await self._client.aclose()
+
     async def _guide(self, body: bytes, bank: str, ask: Ask) -> tuple[bytes, dict[str, str]]:
         said = conversation(body)
         if said is None:
