@@ -9,7 +9,8 @@
     ├── NothingLearned             3   a learn stored nothing; the message says why
     ├── BankError                  4   the bank cannot be opened, read or written
     │   ├── BankVersionError       4   it was written by another schema version
-    │   └── BankCorrupt            4   what is stored no longer matches its content id
+    │   ├── BankCorrupt            4   what is stored no longer matches its content id
+    │   └── NotAnExport            4   what should be imported is no export of a bank
     ├── NotFound                   5   no constraint, recall or trajectory has that id
     ├── ModelError                 6   a language model gave no answer to one request
     │   └── ModelUnavailable       6   it will answer none: wrong key, no server, no such model
@@ -77,6 +78,10 @@ class BankVersionError(BankError):
 
 class BankCorrupt(BankError):
     """What is stored no longer matches its content id."""
+
+
+class NotAnExport(BankError):
+    """What should be imported is no export of a bank."""
 
 
 class NotFound(MemCollabError):

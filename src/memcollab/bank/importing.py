@@ -35,7 +35,7 @@ from memcollab.bank.rows import (
 )
 from memcollab.bank.schema import DRAFTS, TABLE_OF_KIND, TRAJECTORIES
 from memcollab.bank.serving import outcome_row
-from memcollab.errors import BankError, BankVersionError
+from memcollab.errors import BankError, BankVersionError, NotAnExport
 from memcollab.records import (
     RECORD_FORMAT,
     Constraint,
@@ -137,7 +137,7 @@ def _check_header(raw: bytes) -> None:
     except orjson.JSONDecodeError:
         header = None
     if not isinstance(header, dict) or header.get("format") != EXPORT_FORMAT:
-        raise BankError(
+        raise NotAnExport(
             f"this is not an export of a bank: it begins with {raw[:60]!r}. "
             "Next: make one with memcollab bank export"
         )

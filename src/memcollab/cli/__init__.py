@@ -13,7 +13,7 @@ import orjson
 import typer
 
 from memcollab import __version__
-from memcollab.cli import bank, bench, demo, doctor, evidence, key, learn, recall, serve
+from memcollab.cli import bank, bench, demo, doctor, evidence, key, learn, mcp, recall, serve
 from memcollab.errors import MemCollabError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command()(evidence.evidence)
 app.add_typer(bank.app, name="bank")
 app.add_typer(bench.app, name="bench")
 app.command()(serve.serve)
+app.command()(mcp.mcp)
 app.add_typer(key.app, name="key")
 app.command()(demo.demo)
 app.command()(doctor.doctor)

@@ -27,6 +27,10 @@ def serve(
     rate: Annotated[
         int, typer.Option(min=0, help="Requests a second of one key; 0 is no limit.")
     ] = 1000,
+    upstream: Annotated[
+        str | None,
+        typer.Option(help="OpenAI-compatible server for /proxy/v1; its address ends in /v1."),
+    ] = None,
 ) -> None:
     """Serve a bank, or a folder of banks, over HTTP."""
     from memcollab import settings
@@ -36,4 +40,4 @@ def serve(
         bank=bank, banks=banks, writer=writer, writer_url=writer_url, recipe=recipe
     )
     limits = Limits(max_body * 2**20, max_upload * 2**20, rate)
-    run(open_service(chosen, limits=limits, require_key=require_key), host, port)
+    run(open_service(chosen, limits=limits, require_key=require_key, upstream=upstream), host, port)

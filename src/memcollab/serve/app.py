@@ -15,9 +15,11 @@ from starlette.responses import JSONResponse, Response
 
 from memcollab import __version__
 from memcollab.errors import MemCollabError
+from memcollab.records import Recall
 from memcollab.serve import http, problems
 from memcollab.serve.gate import Gate
 from memcollab.serve.problems import Problem
+from memcollab.serve.proxy import Proxy
 from memcollab.serve.replays import Replays
 from memcollab.serve.service import Service
 
@@ -48,6 +50,14 @@ def build_app(service: Service) -> FastAPI:
     app.state.service = service
     for router in DOORS:
         app.include_router(router)
+    if service.upstream is not None:
+        app.state.proxy = Proxy(service.upstream)
+        app.add_api_route(
+            "/proxy/v1/{path:path}",
+            proxied,
+            methods=["GET", "POST", "DELETE"],
+            include_in_schema=False,
+        )
     app.add_api_route("/healthz", healthz, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
     app.add_api_route("/metrics", metrics, include_in_schema=False)
@@ -76,6 +86,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         tenant = service.banks.tenant(service.banks.default)
         await to_thread.run_sync(tenant.warm)
     yield
+    if service.upstream is not None:
+        await app.state.proxy.close()
     await to_thread.run_sync(service.close)
 
 
@@ -91,6 +103,18 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schema["security"] = [{"key": []}, {}]
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+async def proxied(request: Request, path: str) -> Response:
+    """What an OpenAI client asks, guided. Scope: ``recall``."""
+    http.caller_of(request, "recall")
+
+    async def ask(task: str, model: str) -> Recall:
+        tenant = await http.tenant_of(request)
+        return await tenant.recall(store=True, task=task, agent=model)
+
+    proxy: Proxy = request.app.state.proxy
+    return await proxy.pass_on(request, path, http.bank_name_of(request), ask)
 
 
 async def healthz() -> Response:

@@ -79,7 +79,10 @@ class Gate:
         await self._app(visit.scope, bounded, visit.send)
 
     async def _caller(self, visit: _Visit) -> Caller:
-        scheme, _, token = visit.headers.get("authorization", "").partition(" ")
+        given = visit.headers.get("authorization", "")
+        if visit.path.startswith("/proxy/"):  # there, Authorization is upstream's
+            given = f"Bearer {visit.headers.get('x-memcollab-key', '')}"
+        scheme, _, token = given.partition(" ")
         if scheme.lower() == "bearer" and token:
             return await to_thread.run_sync(self._service.keyring.caller, token.strip())
         if not self._service.require_key and visit.is_neighbour:

@@ -26,7 +26,9 @@ except ModuleNotFoundError as error:
 __all__ = ["Limits", "keyring", "open_service", "run"]
 
 
-def open_service(chosen: Settings, *, limits: Limits, require_key: bool) -> Service:
+def open_service(
+    chosen: Settings, *, limits: Limits, require_key: bool, upstream: str | None = None
+) -> Service:
     """A server over the bank, or the folder of banks, that is set.
 
     Raises:
@@ -42,6 +44,7 @@ def open_service(chosen: Settings, *, limits: Limits, require_key: bool) -> Serv
         Banks(place, opener, many=many),
         require_key=require_key,
         limits=limits,
+        upstream=upstream,
         writer={**writer, "parallel": chosen.parallel} if chosen.writer else {},
     )
 

@@ -32,6 +32,7 @@ STATUS: tuple[tuple[type[MemCollabError], int], ...] = (
     (errors.MissingExtra, 501),
     (errors.UsageError, 422),
     (errors.RunRejected, 422),
+    (errors.NotAnExport, 422),
     (errors.BankCorrupt, 500),
     (errors.BankError, 503),
     (errors.ModelUnavailable, 503),

@@ -37,6 +37,7 @@ class Service:
         require_key: whether callers without a key are turned away; if not, only neighbours on
             loopback may call.
         writer: arguments of ``MemCollab.learn`` that say who distils; empty: nobody does.
+        upstream: the OpenAI-compatible server behind ``/proxy/v1``; None: there is no proxy.
         closing: it takes no new work; streams end.
     """
 
@@ -44,6 +45,7 @@ class Service:
     require_key: bool = True
     limits: Limits = Limits()
     writer: Mapping[str, Any] = field(default_factory=dict)
+    upstream: str | None = None
     closing: bool = False
 
     def __post_init__(self) -> None:

@@ -1,0 +1,105 @@
+"""The proxy: where guidance goes, and that nothing else changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from tests.test_collab import WRITER, write_runs
+
+from memcollab import MemCollab
+from memcollab.errors import BankError
+from memcollab.serve.proxy import Ask, Proxy, conversation
+
+STREAM = b'data: {"choices":[{"delta":{"content":"h\xc3\xa9"}}]}\n\ndata: [DONE]\n\n'
+leaf = st.none() | st.booleans() | st.integers() | st.text()
+extra = st.dictionaries(st.text(), leaf).map(lambda d: {f"x{k}": v for k, v in d.items()})
+
+
+@given(extra, st.text(min_size=1), st.sampled_from([None, 2]), st.text())
+def test_guidance_is_all_that_is_added(
+    fields: dict[str, Any], task: str, indent: int | None, guidance: str
+) -> None:
+    """Taking the inserted message out gives back the body, byte for byte."""
+    messages = [{"role": "system", "content": "s"}, {"role": "user", "content": task}]
+    body = json.dumps({**fields, "messages": messages, "model": "m"}, indent=indent).encode()
+    said = conversation(body)
+    assert said is not None
+    guided = said.guided(guidance)
+    added = len(guided) - len(body)
+    at = len(said.body[: said.at].encode())
+    assert body == guided[:at] + guided[at + added :]
+    assert {"role": "system", "content": guidance} == json.loads(guided)["messages"][1]
+    assert messages == [m for i, m in enumerate(json.loads(guided)["messages"]) if i != 1]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"model":"m","messages":[]}'])
+def test_what_is_no_chat_request_is_left_alone(body: bytes) -> None:
+    """Unreadable bodies are upstream's to refuse."""
+    assert conversation(body) is None
+
+
+async def _turns(ask: Ask, bodies: list[bytes]) -> tuple[list[httpx.Response], list[Any]]:
+    seen: list[Any] = []
+
+    async def upstream(request: Request) -> Response:
+        seen.append((await request.body(), dict(request.headers)))
+        return Response(STREAM, 200, media_type="text/event-stream")
+
+    backend = Starlette(routes=[Route("/v1/chat/completions", upstream, methods=["POST"])])
+    proxy = Proxy(
+        "http://upstream/v1", httpx.AsyncClient(transport=httpx.ASGITransport(app=backend))
+    )
+
+    async def door(request: Request) -> Response:
+        return await proxy.pass_on(request, "chat/completions", "team", ask)
+
+    front = Starlette(routes=[Route("/c", door, methods=["POST"])])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front)) as client:
+        key = {"authorization": "Bearer up", "x-memcollab-key": "ours"}
+        return [await client.post("http://p/c", content=b, headers=key) for b in bodies], seen
+
+
+def test_one_recall_serves_every_turn_of_a_task(tmp_path: Path) -> None:
+    """A real bank is asked once; each turn carries the same id, and the answer's bytes pass."""
+    asked = []
+    with MemCollab(tmp_path / "team.db") as memory:
+        memory.learn(write_runs(tmp_path), writer=WRITER)
+
+        async def ask(task: str, model: str) -> Any:
+            asked.append(task)
+            return memory.recall(task, agent=model)
+
+        first = [{"role": "user", "content": "Count the hands that hold two kings."}]
+        later = [*first, {"role": "assistant", "content": "?"}, {"role": "user", "content": "on"}]
+        bodies = [json.dumps({"model": "m", "messages": m}).encode() for m in (first, later)]
+        answers, seen = asyncio.run(_turns(ask, bodies))
+        assert len(asked) == 1
+        assert {a.content for a in answers} == {STREAM}
+        ids = {a.headers["memcollab-recall"] for a in answers}
+        assert len(ids) == 1
+        assert memory.record_outcome(ids.pop(), solved=True).solved
+    assert all(h["authorization"] == "Bearer up" for _, h in seen)
+    assert not any("x-memcollab-key" in h for _, h in seen)
+
+
+def test_a_broken_memory_lets_the_request_pass() -> None:
+    """The body goes upstream as it came, and a header says why it is unguided."""
+
+    async def ask(task: str, model: str) -> Any:
+        raise BankError("locked")
+
+    body = b'{ "model": "m", "messages": [{"role": "user", "content": "x"}] }'
+    answers, seen = asyncio.run(_turns(ask, [body]))
+    assert answers[0].headers["memcollab-memory"] == "unavailable"
+    assert seen[0][0] == body
