@@ -225,21 +225,25 @@ def settle(
     actor: str,
     action: str,
     at: str,
+    reason: str | None = None,
 ) -> set[str]:
     """Derive the support of ``touched`` again and log what changed; ids of what did.
 
-    Every one of ``founded`` is logged as new with ``action``, the others as "supported".
+    Every one of ``founded`` is logged as new with ``action`` and ``reason``, the others as
+    "supported".
     """
     support = supports(connection, touched)
+    new: list[Step] = []
     changed: list[Step] = []
     for before in all_constraints(connection, touched):
         after = before.model_copy(update={"support": support.get(before.id, Support())})
         if before.id in founded:
-            changed.append(Step(None, after, action))
+            new.append(Step(None, after, action))
         elif after.support != before.support:
             changed.append(Step(before, after, "supported"))
+    _write(connection, new, actor=actor, reason=reason, at=at)
     _write(connection, changed, actor=actor, reason=None, at=at)
-    return {step.after.id for step in changed}
+    return {step.after.id for step in (*new, *changed)}
 
 
 def set_status(
@@ -258,6 +262,14 @@ def set_status(
         steps = [Step(before, after, status)]
         _write(connection, steps, actor=actor, reason=reason, at=at)
     return after
+
+
+def note(
+    connection: sa.Connection, constraint: Constraint, action: str, *, actor: str, reason: str, at: str
+) -> None:
+    """Log what happened to a constraint without a change of its state."""
+    steps = [Step(constraint, constraint, action)]
+    _write(connection, steps, actor=actor, reason=reason, at=at)
 
 
 def retire(

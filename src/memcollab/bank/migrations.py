@@ -39,7 +39,18 @@ def _count_outcomes(connection: sa.Connection) -> None:
     evidence.rebuild(connection, serving.observations(connection))
 
 
-STEPS: tuple[Step, ...] = (_count_outcomes,)
+def _keep_trials(connection: sa.Connection) -> None:
+    """2 → 3: what trials of constraints that await admission came to."""
+    connection.exec_driver_sql(
+        "CREATE TABLE trials (constraint_id VARCHAR(64) NOT NULL, agent VARCHAR(256) NOT NULL, "
+        "attempt VARCHAR(256) NOT NULL, suite TEXT NOT NULL, task TEXT NOT NULL, "
+        "seed BIGINT NOT NULL, solved_with BOOLEAN NOT NULL, solved_without BOOLEAN NOT NULL, "
+        "at TEXT NOT NULL, PRIMARY KEY (constraint_id, agent, attempt), "
+        "FOREIGN KEY(constraint_id) REFERENCES constraints (id))"
+    )
+
+
+STEPS: tuple[Step, ...] = (_count_outcomes, _keep_trials)
 _FORMAT = "memcollab-bank"
 
 
