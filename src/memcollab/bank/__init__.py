@@ -27,9 +27,11 @@ from memcollab.bank.rows import StoredAnswer
 from memcollab.bank.runs import Added
 from memcollab.bank.serving import Judged
 from memcollab.bank.stats import Stats
+from memcollab.bank.trials import AWAITS_TRIAL, TrialPair
 from memcollab.bank.verify import Problem, Verification
 
 __all__ = [
+    "AWAITS_TRIAL",
     "Added",
     "Bank",
     "Change",
@@ -47,6 +49,7 @@ __all__ = [
     "Source",
     "Stats",
     "StoredAnswer",
+    "TrialPair",
     "Verification",
     "Versions",
 ]

@@ -1,9 +1,9 @@
 """The tables of a bank, for any database that SQLAlchemy Core speaks to.
 
 What a row is to the rest: ``tasks``, ``trajectories``, ``steps``, ``contrasts``, ``answers``,
-``drafts``, ``recalls`` and ``outcomes`` are facts, written once. ``constraints`` is the present
-state, every step to which is a row of ``changes``. ``evidence`` is counted from recalls and
-outcomes, ``trials`` are facts, too. ``vectors`` and ``caches`` can be dropped at any time. Columns that hold JSON are text, so
+``drafts``, ``recalls``, ``outcomes`` and ``trials`` are facts, written once. ``constraints`` is the
+present state, every step to which is a row of ``changes``. ``evidence`` is counted from recalls and
+outcomes. ``vectors`` and ``caches`` can be dropped at any time. Columns that hold JSON are text, so
 that they mean the same in every database.
 
 The steps of a run stand beside its head, not in it: contrasting walks over every head and reads no

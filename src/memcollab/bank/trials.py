@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from memcollab.bank.lookup import add_rows
 from memcollab.bank.memory import all_constraints, note, set_status
-from memcollab.bank.rows import reads
+from memcollab.bank.rows import Stored, reads
 from memcollab.bank.runs import Added
 from memcollab.bank.schema import CHANGES, CONSTRAINTS, TRIALS
 from memcollab.records import Constraint, Record, Status
@@ -52,7 +52,7 @@ def pairs(connection: sa.Connection, constraint_id: str) -> list[TrialPair]:
 
 
 @reads
-def _pair_from(row: sa.RowMapping) -> TrialPair:
+def _pair_from(row: Stored) -> TrialPair:
     return TrialPair(**{name: row[name] for name in TrialPair.model_fields})
 
 

@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from memcollab import __version__
-from memcollab.cli import bank, bench, demo, doctor, evidence, learn, recall
+from memcollab.cli import bank, bench, demo, doctor, evidence, learn, recall, trial
 from memcollab.errors import MemCollabError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(learn.learn)
 app.command()(recall.recall)
 app.command()(recall.outcome)
 app.command()(evidence.evidence)
+app.command()(trial.trial)
 app.add_typer(bank.app, name="bank")
 app.add_typer(bench.app, name="bench")
 app.command()(demo.demo)
