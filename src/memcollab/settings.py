@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     )
 
     bank: str = Field(default="memcollab.db", description="path of the bank")
-    recipe: str = Field(default="default", description="default, trial, paper-v1, paper-v2 or single")
+    recipe: str = Field(
+        default="default", description="default, trial, paper-v1, paper-v2 or single"
+    )
     writer: str | None = Field(default=None, description="model that distils: provider:model")
     writer_url: str | None = Field(default=None, description="OpenAI-compatible server of it")
     api_key: SecretStr | None = Field(default=None, description="key for writer_url, embedder_url")

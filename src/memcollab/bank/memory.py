@@ -265,7 +265,13 @@ def set_status(
 
 
 def note(
-    connection: sa.Connection, constraint: Constraint, action: str, *, actor: str, reason: str, at: str
+    connection: sa.Connection,
+    constraint: Constraint,
+    action: str,
+    *,
+    actor: str,
+    reason: str,
+    at: str,
 ) -> None:
     """Log what happened to a constraint without a change of its state."""
     steps = [Step(constraint, constraint, action)]

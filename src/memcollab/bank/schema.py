@@ -198,9 +198,7 @@ EVIDENCE = _table(
 # apart from recalls and outcomes, for nobody's work was helped or hindered by them.
 TRIALS = _table(
     "trials",
-    sa.Column(
-        "constraint_id", sa.String(64), sa.ForeignKey("constraints.id"), primary_key=True
-    ),
+    sa.Column("constraint_id", sa.String(64), sa.ForeignKey("constraints.id"), primary_key=True),
     sa.Column("agent", sa.String(256), primary_key=True),
     sa.Column("attempt", sa.String(256), primary_key=True),
     _text("suite"),

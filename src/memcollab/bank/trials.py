@@ -66,7 +66,7 @@ def awaiting(connection: sa.Connection) -> list[Constraint]:
         .where(CHANGES.c.action.in_(("learned", "quarantined")))
         .order_by(CHANGES.c.sequence)
     )
-    last = {constraint_id: reason for constraint_id, reason in connection.execute(statement)}
+    last: dict[str, str | None] = dict(connection.execute(statement).all())
     waiting = [each for each, reason in last.items() if (reason or "").startswith(AWAITS_TRIAL)]
     return list(all_constraints(connection, waiting))
 

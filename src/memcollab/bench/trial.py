@@ -487,9 +487,7 @@ class Trial:
 _Attempt = tuple[Name, AgentSpec, Settings, Job]
 
 
-def _missing(
-    task: Sequence[_Pair], state: _State, but: Collection[Name]
-) -> dict[Name, _Attempt]:
+def _missing(task: Sequence[_Pair], state: _State, but: Collection[Name]) -> dict[Name, _Attempt]:
     """The attempts at a task that are still to be made, without those named."""
     return {
         name: (name, pair.agent, pair.settings, job)
@@ -521,9 +519,7 @@ def _differences(candidate: _Candidate, state: _State) -> list[float]:
 
 def _filed(memory: MemCollab, tasks: Sequence[BenchTask]) -> dict[str, str]:
     """The category of each task, as a recall for it would file it."""
-    return {
-        task.task_id: memory.recall(task.task, store=False).decision.top.name for task in tasks
-    }
+    return {task.task_id: memory.recall(task.task, store=False).decision.top.name for task in tasks}
 
 
 def _calls(log_dir: Path, names: Collection[Name], turns: int) -> int:

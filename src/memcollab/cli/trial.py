@@ -75,9 +75,8 @@ def trial(
             parallel=parallel,
             progress=tick and (lambda done: tick(done.model, done.done, done.total)),
         )
-        trial = Trial(memory, conditions, constraint or ())
-        planned = trial.plan()
+        asked = Trial(memory, conditions, constraint or ())
         if dry_run or not as_json:
-            show.trial(planned, as_json=as_json)
+            show.trial(asked.plan(), as_json=as_json)
         if not dry_run:
-            show.trial(trial.run(), as_json=as_json)
+            show.trial(asked.run(), as_json=as_json)

@@ -184,7 +184,8 @@ def _first(log_wealths: Floats, limit: float) -> int | None:
 def _further(log_wealths: Floats, limit: float) -> int | None:
     if not log_wealths.size or log_wealths[-1] < _GROWN:
         return None
-    return math.ceil((limit - log_wealths[-1]) * log_wealths.size / log_wealths[-1])
+    now = float(log_wealths[-1])
+    return math.ceil((limit - now) * log_wealths.size / now)
 
 
 def _log_mean(logs: Floats) -> Floats:
