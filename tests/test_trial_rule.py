@@ -51,8 +51,8 @@ def test_agents_that_share_their_luck_at_a_task_do_not_admit_more() -> None:
 
 def test_of_2000_candidates_that_help_enough_few_are_ever_refused() -> None:
     """One that is worth exactly the named effect is refused at most at the named level."""
-    verdicts = [decide(one, RULES).says for one in simulated(0.3, 0.2, 400, seed=3)]
-    assert sum(each in ("hurts", "no use") for each in verdicts) <= 400 * RULES.refusal_error
+    verdicts = [decide(one, RULES).says for one in simulated(0.3, 0.2, 2000, seed=3)]
+    assert sum(each in ("hurts", "no use") for each in verdicts) <= 2000 * RULES.refusal_error
 
 
 def test_a_strong_candidate_is_admitted_early_and_poison_is_refused_early() -> None:
@@ -110,13 +110,13 @@ def test_a_candidate_and_its_opposite_are_not_both_admitted(seen: list[float]) -
 
 
 def test_the_interval_covers_however_often_one_looks() -> None:
-    """In at most 5 % of 200 worlds does the true mean ever leave the interval."""
+    """In at most 5 % of 2,000 worlds does the true mean ever leave the interval."""
     left = 0
-    for one in simulated(0.3, 0.2, 200, seed=6):
+    for one in simulated(0.3, 0.2, 2000, seed=6):
         mean, limit = 0.1, math.log(2 / 0.05)
         passed = (log_wealth(one, mean) >= limit) | (log_wealth(-one, -mean) >= limit)
         left += bool(passed.any())
-    assert left <= 200 * 0.05
+    assert left <= 2000 * 0.05
 
 
 def test_a_difference_that_cannot_be_is_refused() -> None:

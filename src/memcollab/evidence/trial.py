@@ -35,6 +35,7 @@ admits, of which each has its own ``error``.
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -45,7 +46,7 @@ from memcollab.evidence.sequence import Floats
 
 Says = Literal["helps", "hurts", "no use", "undecided"]
 _BETS = (np.arange(64) + 0.5) / 64
-_MEANS = np.linspace(-0.995, 0.995, 200)
+_MEANS = [float(mean) for mean in np.linspace(-0.99, 1.0, 200)]
 _ROUNDING = 1e-9
 _GROWN = 0.01  # a log wealth from which no pace can be told
 
@@ -148,12 +149,10 @@ def interval(differences: Floats, level: float) -> tuple[float, float]:
     if not differences.size:
         return -1.0, 1.0
     limit = math.log(2 / level)
-    above = [not _passed(differences, mean, limit) for mean in _MEANS]
-    below = [not _passed(-differences, -mean, limit) for mean in _MEANS]
-    low = next((float(mean) for mean, kept in zip(_MEANS, above, strict=True) if kept), 1.0)
-    kept_below = zip(reversed(_MEANS), reversed(below), strict=True)
-    high = next((float(mean) for mean, kept in kept_below if kept), -1.0)
-    return max(-1.0, low - 0.01), min(1.0, high + 0.01)
+    # The more a mean is, the less wealth there is in betting against "at most" it.
+    low = bisect(_MEANS, 0, key=lambda mean: not _passed(differences, mean, limit))
+    high = bisect(_MEANS, 0, key=lambda mean: not _passed(-differences, mean, limit))
+    return float(max(-1.0, _MEANS[low] - 0.01)), float(min(1.0, 0.01 - _MEANS[high]))
 
 
 def _passed(differences: Floats, mean: float, limit: float) -> bool:
