@@ -1,5 +1,5 @@
-"""`memcollab trial`: new constraints wait, are tried on tasks they were not learned from by scripted
-models over HTTP in the real sandbox, and are admitted or refused; killed, it goes on."""
+"""`memcollab trial`: new constraints wait, are tried on other tasks than they were learned from, by
+scripted models over HTTP in the real sandbox, and are admitted or refused; killed, it goes on."""
 
 from __future__ import annotations
 

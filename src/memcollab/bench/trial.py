@@ -56,8 +56,8 @@ _STATUS: Mapping[str, Status] = {
 class Candidacy(Record):
     """One candidate of a trial: what there is to try it on, and how the trial ended.
 
-    ``tasks`` of its category can be used, ``sources`` were left out because it was learned from
-    them. ``says`` None: nothing was run yet. ``words`` are those of the change log. ``unjudged``
+    ``tasks`` of its category can be used, ``sources`` of any category were left out because it was
+    learned from them. ``says`` None: nothing was run yet. ``words`` are those of the change log. ``unjudged``
     pairs have no verdict on one side. ``needs``: calls that would decide it, if all goes on as so
     far; None where that points nowhere.
     """
@@ -297,16 +297,16 @@ class Trial:
         return [chosen[each] for each in sorted(chosen)]
 
     def _candidate(self, constraint: Constraint, filed: Mapping[str, str]) -> _Candidate:
-        texts = {source.task.text for source in self._bank.provenance(constraint.id).sources}
+        sources = {source.task.text for source in self._bank.provenance(constraint.id).sources}
         ordered = shuffled(self._conditions.tasks, self._conditions.seeds[0])
-        mine = [t for t in ordered if filed[t.task_id] == constraint.category.name]
-        apart = [task for task in mine if not is_among(task.task, texts)]
+        strange = [task for task in ordered if not is_among(task.task, sources)]
+        apart = [t for t in strange if filed[t.task_id] == constraint.category.name]
         guidance = write_guidance([constraint], self._budget_of_guidance)
         if not guidance.shown:
             self._left_out[constraint.id] = "it is longer than the recipe's guidance_tokens"
             apart = []
         tasks = tuple(tuple(self._pairs(task, constraint.id, guidance.text)) for task in apart)
-        return _Candidate(constraint, len(mine) - len(apart), tasks)
+        return _Candidate(constraint, len(ordered) - len(strange), tasks)
 
     def _pairs(self, task: BenchTask, constraint: str, guidance: str) -> Iterator[_Pair]:
         for agent in self._conditions.agents:
