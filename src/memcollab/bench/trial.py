@@ -57,9 +57,9 @@ class Candidacy(Record):
     """One candidate of a trial: what there is to try it on, and how the trial ended.
 
     ``tasks`` of its category can be used, ``sources`` of any category were left out because it was
-    learned from them. ``says`` None: nothing was run yet. ``words`` are those of the change log. ``unjudged``
-    pairs have no verdict on one side. ``needs``: calls that would decide it, if all goes on as so
-    far; None where that points nowhere.
+    learned from them. ``says`` None: nothing was run yet. ``words`` are those of the change log.
+    ``unjudged`` pairs have no verdict on one side. ``needs``: calls that would decide it, if all
+    goes on as so far; None where that points nowhere.
     """
 
     constraint: str

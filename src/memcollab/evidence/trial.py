@@ -63,7 +63,7 @@ class TrialRules(BaseModel):
     error: float = Field(
         default=0.05,
         gt=0,
-        lt=1,
+        lt=0.5,
         description="chance that a candidate without effect, or one that hurts, is ever admitted",
     )
     refusal_error: float = Field(
@@ -160,7 +160,8 @@ def _passed(differences: Floats, mean: float, limit: float) -> bool:
 
 
 def _verdict(says: Says, seen: Floats, rules: TrialRules, needs: int | None) -> Verdict:
-    low, high = interval(seen, rules.error)
+    # Each side at ``error``, so that the interval leaves out 0 where the candidate is admitted.
+    low, high = interval(seen, 2 * rules.error)
     return Verdict(
         says=says,
         tasks=int(seen.size),
@@ -169,7 +170,7 @@ def _verdict(says: Says, seen: Floats, rules: TrialRules, needs: int | None) -> 
         uplift=float(seen.mean()) if seen.size else None,
         low=low,
         high=high,
-        confidence=1 - rules.error,
+        confidence=1 - 2 * rules.error,
         needs=needs,
     )
 
