@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
@@ -45,6 +46,7 @@ from memcollab.guide import write_guidance
 from memcollab.records import Constraint, Record, Status
 
 ACTOR = "trial"
+_MOST_TASKS = 1000  # of a suite: what no trial needs need not be filed and compared
 _STATUS: Mapping[str, Status] = {
     "helps": "active",
     "hurts": "retired",
@@ -140,9 +142,11 @@ class Conditions:
         )
 
 
-def pool(suite: str | None, tasks: Path | None, data: Path | None) -> tuple[str, list[BenchTask]]:
+def pool(
+    suite: str | None, tasks: Path | None, data: Path | None, seed: int = 0
+) -> tuple[str, list[BenchTask]]:
     """The name of a suite, and its tasks that are not for measuring: the build part of a built-in
-    one, all that is not marked as ``test`` of a task file.
+    one (1,000 of it at most, drawn by ``seed``), all that is not marked as ``test`` of a task file.
 
     Raises:
         UsageError: both or neither are given, there is no such suite, or no such task in it.
@@ -160,7 +164,8 @@ def pool(suite: str | None, tasks: Path | None, data: Path | None) -> tuple[str,
             raise UsageError(f"there is no suite {name!r}. Valid: {', '.join(SUITES)}")
         build, test = SUITES[name](data)
         measured = [task.task for task in test]
-        found = [task for task in build if not is_among(task.task, measured)]
+        apart = (task for task in shuffled(build, seed) if not is_among(task.task, measured))
+        found = list(islice(apart, _MOST_TASKS))
     if not found:
         raise UsageError(
             f"{name!r} has no task to try on: its test part stays unseen, so that it can measure. "
@@ -403,6 +408,8 @@ class Trial:
             return said
         needed = self._needs(verdict)
         more = "nothing points either way yet" if needed is None else f"about {needed} calls more"
+        if not candidate.tasks:
+            return f"{said}; to decide it needs: tasks of its category"
         unused = len(candidate.tasks) - verdict.tasks
         if verdict.needs and verdict.needs > unused:
             more += f" and {verdict.needs - unused} tasks more than there are"

@@ -58,7 +58,8 @@ def trial(
     from memcollab.bench.trial import Conditions, Trial, pool
     from memcollab.cli import show
 
-    name, found = pool(suite, tasks, data)
+    seeds = tuple(seed or (0,))
+    name, found = pool(suite, tasks, data, seeds[0])
     chosen = settings.load(bank=bank, recipe=recipe)
     with chosen.collab(create=False) as memory, show.progress(quiet=as_json or dry_run) as tick:
         conditions = Conditions(
@@ -67,7 +68,7 @@ def trial(
             agents=[AgentSpec.parse(each) for each in agent],
             budget=budget,
             log_dir=log_dir,
-            seeds=tuple(seed or (0,)),
+            seeds=seeds,
             turns=turns,
             max_tokens=max_tokens,
             temperature=temperature,
