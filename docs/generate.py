@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 import memcollab
 from memcollab import MemCollab, errors, recipe, records, screen, sources
 from memcollab.cli import app
-from memcollab.evidence import Rules
+from memcollab.evidence import Rules, TrialRules
 from memcollab.recall import WEIGHTS
 from memcollab.serve import problems
 from memcollab.serve.app import build_app
@@ -97,7 +97,7 @@ def default_of(field: FieldInfo) -> str:
 
 # ---- the command line
 
-_METAVARS = {str: "TEXT", int: "INTEGER", Path: "PATH", bool: ""}
+_METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH", bool: ""}
 
 
 def cli_page() -> str:
@@ -318,6 +318,16 @@ def recipes_page() -> str:
                 (
                     (code(name), default_of(field), field.description or "")
                     for name, field in Rules.model_fields.items()
+                ),
+            ),
+            "## Trial",
+            "What `trial` holds: the thresholds by which a trial admits or refuses. How they are "
+            "used: [how-to/admit-by-trial.md](../how-to/admit-by-trial.md).",
+            table(
+                ["threshold", "value", "meaning"],
+                (
+                    (code(name), default_of(field), field.description or "")
+                    for name, field in TrialRules.model_fields.items()
                 ),
             ),
             "## Weights of a score",

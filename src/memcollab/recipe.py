@@ -8,6 +8,7 @@
 ``default``   discordant pairs of different models first, spread over model families; efficiency
               contrasts where both were right at very different cost; drafts screened and merged;
               recall soft over categories, few entries, abstains below a threshold.
+``trial``     ``default``, but new constraints are quarantined until a trial has admitted them.
 ``single``    one run at a time, nothing beside it: what memory from a model's own runs usually is.
               For comparison; all but the pairing is as in ``default``.
 
@@ -22,7 +23,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from memcollab.errors import UsageError
-from memcollab.evidence import Rules
+from memcollab.evidence import Rules, TrialRules
 
 
 class Recipe(BaseModel):
@@ -95,6 +96,15 @@ class Recipe(BaseModel):
         description="thresholds by which outcomes decide what is shown; None = outcomes decide "
         "nothing",
     )
+    # admission
+    admission: Literal["screen", "trial"] = Field(
+        default="screen",
+        description="what a new constraint has to pass before it is shown: the screen, or a trial "
+        "on tasks that it was not learned from, too (`memcollab trial`)",
+    )
+    trial: TrialRules = Field(
+        default=TrialRules(), description="thresholds of a trial; used by `memcollab trial` alone"
+    )
 
 
 DEFAULT = Recipe(name="default")
@@ -112,9 +122,10 @@ PAPER_V1 = Recipe(
     evidence=None,
 )
 PAPER_V2 = PAPER_V1.model_copy(update={"name": "paper-v2", "pairing": "paper-v2"})
+TRIAL = DEFAULT.model_copy(update={"name": "trial", "admission": "trial"})
 SINGLE = DEFAULT.model_copy(update={"name": "single", "pairing": "single"})
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT, PAPER_V1, PAPER_V2, SINGLE)}
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, TRIAL, PAPER_V1, PAPER_V2, SINGLE)}
 
 
 def recipe(name: str | Recipe) -> Recipe:

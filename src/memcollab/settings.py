@@ -36,7 +36,9 @@ class Settings(BaseSettings):
     bank: str = Field(default="memcollab.db", description="path or URL of the bank")
     bank_key: SecretStr | None = Field(default=None, description="key of a bank behind a URL")
     banks: Path | None = Field(default=None, description="folder of the banks that serve serves")
-    recipe: str = Field(default="default", description="default, paper-v1, paper-v2 or single")
+    recipe: str = Field(
+        default="default", description="default, trial, paper-v1, paper-v2 or single"
+    )
     writer: str | None = Field(default=None, description="model that distils: provider:model")
     writer_url: str | None = Field(default=None, description="OpenAI-compatible server of it")
     api_key: SecretStr | None = Field(default=None, description="key for writer_url, embedder_url")

@@ -31,10 +31,12 @@ from memcollab.bank.rows import StoredAnswer
 from memcollab.bank.runs import Added
 from memcollab.bank.serving import Judged
 from memcollab.bank.stats import Stats
+from memcollab.bank.trials import AWAITS_TRIAL, TrialPair
 from memcollab.bank.trust import LOCAL, Trust, Waiting
 from memcollab.bank.verify import Problem, Verification
 
 __all__ = [
+    "AWAITS_TRIAL",
     "LOCAL",
     "Added",
     "Bank",
@@ -59,6 +61,7 @@ __all__ = [
     "Source",
     "Stats",
     "StoredAnswer",
+    "TrialPair",
     "Trust",
     "Verification",
     "Versions",

@@ -26,6 +26,7 @@ from memcollab.bank import (
     runs,
     serving,
     signing,
+    trials,
     trust,
 )
 from memcollab.bank.address import database_at
@@ -42,6 +43,7 @@ from memcollab.bank.runs import Added
 from memcollab.bank.schema import CONSTRAINTS
 from memcollab.bank.serving import Judged, Vectors
 from memcollab.bank.stats import Stats, stats
+from memcollab.bank.trials import TrialPair
 from memcollab.bank.trust import INDEPENDENT_SOURCES, LOCAL, Waiting
 from memcollab.bank.verify import Verification, verify
 from memcollab.errors import BankError, UsageError
@@ -591,6 +593,32 @@ class Bank:
         active again, stays active."""
         with self._writing() as connection:
             return memory.retire(connection, reasons, actor=actor, at=_now())
+
+    # ---- trials
+
+    def awaiting(self) -> list[Constraint]:
+        """Constraints that are quarantined until a trial admits them, by id."""
+        with self._reading() as connection:
+            return trials.awaiting(connection)
+
+    def add_trial(self, pairs: Iterable[TrialPair]) -> Added:
+        """Store attempts with and without constraints that are on trial; pairs new and known."""
+        at = _now()
+        with self._writing() as connection:
+            return trials.add(connection, list(pairs), at)
+
+    def trial(self, id: str) -> list[TrialPair]:
+        """The attempts with and without one constraint, of every trial that it had."""
+        with self._reading() as connection:
+            return trials.pairs(connection, _constraint(connection, id).id)
+
+    def conclude_trial(self, id: str, status: Status, *, actor: str, reason: str) -> bool:
+        """Give a quarantined constraint the status that its trial came to, and log the reason,
+        also where it stays quarantined (once for the same words). False, and nothing is changed,
+        where it is not quarantined any more: somebody has decided meanwhile."""
+        with self._writing() as connection:
+            full = resolve(connection, CONSTRAINTS.c.id, id, "constraint")
+            return trials.conclude(connection, full, status, actor=actor, reason=reason, at=_now())
 
     # ---- caches
 

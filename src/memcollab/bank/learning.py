@@ -68,10 +68,11 @@ class Pending:
 class Merge:
     """What is to become of pending drafts: ``assigned`` gives each draft id its constraint, an
     existing one or a new one; drafts left out stay pending. ``conflicts`` are pairs of constraint
-    ids that contradict each other."""
+    ids that contradict each other. ``reason``: what the change log says of the new ones."""
 
     assigned: Mapping[str, Constraint]
     conflicts: Collection[tuple[str, str]] = ()
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,14 @@ def apply(
     place_drafts(connection, {draft: into.id for draft, into in plan.assigned.items()})
     touched = {constraint.id for constraint in plan.assigned.values()}
     changed = settle(
-        connection, touched, founded, actor=actor, action="learned", at=at, needed=needed
+        connection,
+        touched,
+        founded,
+        actor=actor,
+        action="learned",
+        at=at,
+        needed=needed,
+        founding=plan.reason,
     )
     return Merged(
         new=tuple(sorted(founded)),

@@ -255,10 +255,12 @@ def settle(
     needed: int,
     moved: Mapping[str, bool] | None = None,
     reason: str | None = None,
+    founding: str | None = None,
 ) -> set[str]:
     """Derive support and standing of ``touched`` again and log what changed; ids of what did.
 
-    Every one of ``founded`` is logged as new with ``action``; the others as "supported", or by what
+    Every one of ``founded`` is logged as new with ``action`` and, as it is not active from the
+    start, the reason ``founding``; the others as "supported", or by what
     became of their status. ``moved`` are drafts that begin or cease to count. A status that was
     set on purpose stays, unless nothing is left behind the constraint. ``needed`` is the number of
     independent sources that the rule of ``trust`` asks for.
@@ -276,7 +278,9 @@ def settle(
             fixed = before.status != "active"
             if not fixed:
                 after = after.model_copy(update={"status": standing.status})
-            why = standing.why if after.status == "quarantined" and not fixed else reason
+            why = (
+                standing.why if after.status == "quarantined" and not fixed else founding or reason
+            )
             steps.append(Step(None, after, action, why, fixed))
             continue
         fixed = before.id in decided and standing.status != "retired"
@@ -345,6 +349,21 @@ def set_status(
         steps = [Step(before, after, action or status, reason, decided=True)]
         write(connection, steps, actor=actor, at=at)
     return after
+
+
+def note(
+    connection: sa.Connection,
+    constraint: Constraint,
+    action: str,
+    *,
+    actor: str,
+    reason: str,
+    at: str,
+) -> None:
+    """Log what happened to a constraint without a change of its state."""
+    decided = constraint.id in decided_ids(connection, [constraint.id])
+    steps = [Step(constraint, constraint, action, reason, decided)]
+    write(connection, steps, actor=actor, at=at)
 
 
 def retire(

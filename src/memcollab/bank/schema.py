@@ -1,10 +1,11 @@
 """The tables of a bank, for any database that SQLAlchemy Core speaks to.
 
 What a row is to the rest: ``tasks``, ``trajectories``, ``steps``, ``contrasts``, ``answers``,
-``drafts``, ``recalls`` and ``outcomes`` are facts, written once. ``constraints`` is the present
-state, every step to which is a row of ``changes``; ``decisions`` and ``placements`` are logs of the
-same kind. ``evidence`` is counted from recalls and outcomes. ``vectors`` and ``caches`` can be
-dropped at any time. Columns that hold JSON are text, so that they mean the same in every database.
+``drafts``, ``recalls``, ``outcomes`` and ``trials`` are facts, written once. ``constraints`` is the
+present state, every step to which is a row of ``changes``; ``decisions`` and ``placements`` are
+logs of the same kind. ``evidence`` is counted from recalls and outcomes. ``vectors`` and ``caches``
+can be dropped at any time. Columns that hold JSON are text, so that they mean the same in every
+database.
 
 The steps of a run stand beside its head, not in it: contrasting walks over every head and reads no
 message, and a bank that came by a light share has heads only.
@@ -246,6 +247,21 @@ EVIDENCE = _table(
             "unjudged",
         )
     ),
+)
+
+# Attempts at one task with a constraint that awaits admission and without: facts, written once, and
+# apart from recalls and outcomes, for nobody's work was helped or hindered by them.
+TRIALS = _table(
+    "trials",
+    sa.Column("constraint_id", sa.String(64), sa.ForeignKey("constraints.id"), primary_key=True),
+    sa.Column("agent", sa.String(256), primary_key=True),
+    sa.Column("attempt", sa.String(256), primary_key=True),
+    _text("suite"),
+    _text("task"),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("solved_with", sa.Boolean, nullable=False),
+    sa.Column("solved_without", sa.Boolean, nullable=False),
+    _text("at"),
 )
 
 # Numbers that only grow, by which readers see that something changed.

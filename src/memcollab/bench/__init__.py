@@ -20,6 +20,9 @@ What is compared
     report/        attempts → one HTML page and Markdown
     publish.py     logs without the texts of benchmarks that are not ours
 
+What is admitted
+    trial.py       ``memcollab trial``: tasks with and without a new constraint, until decided
+
 Memory in any Inspect task
     guided.py      the solver ``memcollab/guided``; hook.py guides a task that stays as it is
     registry.py    what an installed package offers to Inspect

@@ -69,7 +69,9 @@ class GuideSettings(BaseSettings):
     harness: str | None = Field(default=None, description="opens constraints of that harness")
     category: str | None = Field(default=None, description="where to file every task")
     limit: int | None = Field(default=None, ge=1, description="constraints at most")
-    recipe: str | None = Field(default=None, description="default, paper-v1, paper-v2 or single")
+    recipe: str | None = Field(
+        default=None, description="default, trial, paper-v1, paper-v2 or single"
+    )
     record: bool = Field(default=False, description="record how each guided sample ended")
 
 

@@ -13,7 +13,19 @@ import orjson
 import typer
 
 from memcollab import __version__
-from memcollab.cli import bank, bench, demo, doctor, evidence, key, learn, mcp, recall, serve
+from memcollab.cli import (
+    bank,
+    bench,
+    demo,
+    doctor,
+    evidence,
+    key,
+    learn,
+    mcp,
+    recall,
+    serve,
+    trial,
+)
 from memcollab.errors import MemCollabError
 
 app = typer.Typer(
@@ -28,6 +40,7 @@ app.command()(learn.learn)
 app.command()(recall.recall)
 app.command()(recall.outcome)
 app.command()(evidence.evidence)
+app.command()(trial.trial)
 app.add_typer(bank.app, name="bank")
 app.add_typer(bench.app, name="bench")
 app.command()(serve.serve)

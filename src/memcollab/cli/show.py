@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from memcollab.bank import Bank, Imported, Verification
+from memcollab.bank import Bank, Imported, TrialPair, Verification
 from memcollab.errors import UsageError
 from memcollab.records import Constraint, Effect, EvidenceReport, LearnReport, Recall, Saving
 
 if TYPE_CHECKING:
     from memcollab.bench.collect import CollectReport
     from memcollab.bench.plan import Cell
+    from memcollab.bench.trial import Candidacy, TrialReport
     from memcollab.serve.keys import Key
 
 console = Console(highlight=False)
@@ -311,6 +312,53 @@ def _cost(cells: Sequence[Cell]) -> str:
     return f"{to_run} attempts to run, {cost}"
 
 
+def trial(report: TrialReport, *, as_json: bool) -> None:
+    """A trial, planned or as far as it came: candidate by candidate, and the calls."""
+    if as_json:
+        emit(report)
+        return
+    agents = ", ".join(report.agents)
+    title = f"{'Plan' if report.dry else 'Trial'}: {report.suite} with {agents}"
+    table = Table(box=None, header_style="bold", title=escape(title), title_justify="left")
+    table.add_column("constraint", no_wrap=True)
+    for name in ("tasks", "sources"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if not report.dry:
+        for name in ("tried", "better", "worse", "unjudged"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("now", no_wrap=True)
+    for each in report.candidates:
+        counts = [each.tasks, each.sources]
+        if report.dry:
+            table.add_row(each.constraint[:12], *map(str, counts))
+        else:
+            counts += [each.tried, each.better, each.worse, each.unjudged]
+            table.add_row(each.constraint[:12], *map(str, counts), each.status)
+    console.print(table)
+    for each in report.candidates:
+        _said(each)
+    for name, why in report.left_out.items():
+        console.print(f"{name[:12]} is left out: {why}", markup=False, soft_wrap=True)
+    console.print(_calls(report), markup=False, soft_wrap=True)
+
+
+def _said(candidacy: Candidacy) -> None:
+    name = candidacy.constraint[:12]
+    if candidacy.says:
+        console.print(f"{name} {candidacy.words}", markup=False, soft_wrap=True)
+    elif not candidacy.tasks:
+        said = f"{name} has no task: none of the suite is filed under {candidacy.category!r}"
+        console.print(said, markup=False, soft_wrap=True)
+
+
+def _calls(report: TrialReport) -> str:
+    spent = f"{report.spent:,} of {report.budget:,} calls are spent"
+    if report.dry:
+        left = max(0, report.budget - report.spent)
+        return f"{spent}; at most {min(left, report.most):,} more (all tasks: {report.most:,})"
+    return f"{spent}; logs in {report.log_dir}"
+
+
 def memories(reports: Mapping[str, LearnReport], *, as_json: bool) -> None:
     """What the memories of an experiment were made of, bank by bank and suite by suite."""
     if as_json:
@@ -354,6 +402,7 @@ def constraint(bank: Bank, constraint_id: str, effects: Sequence[Effect], *, as_
                 "sources": behind.sources,
                 "conflicts": bank.conflicts(found.id),
                 "evidence": effects,
+                "trial": bank.trial(found.id),
                 "history": history,
             }
         )
@@ -374,6 +423,7 @@ def constraint(bank: Bank, constraint_id: str, effects: Sequence[Effect], *, as_
         ],
     )
     _effects("Evidence", effects)
+    _tried(bank.trial(found.id))
     for source in behind.sources[:10]:
         console.print(
             f"\n  {source.task.text[:160]}\n  {source.contrast.kind}: "
@@ -463,6 +513,29 @@ def _effects(title: str, effects: Sequence[Effect]) -> None:
             f"{_points(each.low)} to {_points(each.high)}" if known else "",
             *map(str, (each.shown, each.withheld, each.unjudged)),
         )
+    console.print(table)
+
+
+def _tried(pairs: Sequence[TrialPair]) -> None:
+    """Attempts of trials, by suite and agent."""
+    if not pairs:
+        return
+    table = Table(box=None, header_style="bold")
+    for name in ("suite", "agent"):
+        table.add_column(name, overflow="fold")
+    for name in ("pairs", "solved with", "without", "better", "worse"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for suite, agent in dict.fromkeys((each.suite, each.agent) for each in pairs):
+        own = [each for each in pairs if (each.suite, each.agent) == (suite, agent)]
+        counts = (
+            len(own),
+            sum(each.solved_with for each in own),
+            sum(each.solved_without for each in own),
+            sum(each.solved_with > each.solved_without for each in own),
+            sum(each.solved_with < each.solved_without for each in own),
+        )
+        table.add_row(escape(suite), escape(agent), *map(str, counts))
+    console.print("Trials (each task with it alone, and without memory)")
     console.print(table)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from functools import cached_property
 
-from memcollab.bank import Bank, Merge, Pending, Screened, StoredAnswer
+from memcollab.bank import AWAITS_TRIAL, Bank, Merge, Pending, Screened, StoredAnswer
 from memcollab.collab.intake import Intake, Progress
 from memcollab.collab.screening import beyond_limit, model_names, screened
 from memcollab.contrast import mixed_tasks, select_contrasts
@@ -238,9 +238,16 @@ def _plan(
         for entry in pending
     ]
     plan = merge(accepted, existing, similarity, recipe)
-    constraints = {constraint.id: constraint for constraint in (*existing, *plan.created)}
+    tried_first = recipe.admission == "trial"
+    created = [_waiting(each) if tried_first else each for each in plan.created]
+    constraints = {constraint.id: constraint for constraint in (*existing, *created)}
     assigned = {draft: constraints[found] for draft, found in plan.belongs.items()}
-    return Merge(assigned=assigned, conflicts=plan.conflicts)
+    reason = AWAITS_TRIAL if tried_first else None
+    return Merge(assigned=assigned, conflicts=plan.conflicts, reason=reason)
+
+
+def _waiting(constraint: Constraint) -> Constraint:
+    return constraint.model_copy(update={"status": "quarantined"})
 
 
 def came_of(bank: Bank, contrasts: Sequence[Contrast], writer: str) -> dict[str, object]:

@@ -21,6 +21,7 @@ The contract of this package:
     assessment.py  counts → all uplifts of a bank, claimed and pooled
     decisions.py   who abstains, what is retired, what is shown and in which order
     holdout.py     the coins
+    trial.py       a candidate with and without: admit it, refuse it, or go on
 
 Covered: drifting difficulty, changing holdout rates, adaptive choice of what is shown. Not covered:
 effects that change over time (an interval is about their average over the recalls compared), and
@@ -43,6 +44,7 @@ from memcollab.evidence.decisions import (
 from memcollab.evidence.holdout import Exposure, annealed, expose
 from memcollab.evidence.pooling import Pooled
 from memcollab.evidence.rules import Rules
+from memcollab.evidence.trial import TrialRules, Verdict, decide
 
 __all__ = [
     "Assessment",
@@ -57,11 +59,14 @@ __all__ = [
     "Standing",
     "Stratum",
     "Tally",
+    "TrialRules",
     "Uplift",
+    "Verdict",
     "abstention",
     "annealed",
     "assess",
     "choose",
+    "decide",
     "expose",
     "retirements",
     "standing",

@@ -120,7 +120,8 @@ class Proxy:
 
     async def pass_on(self, request: Request, path: str, bank: str, ask: Ask) -> Response:
         """Answer as upstream does, with the headers that tell of the memory."""
-        body, told = await request.body(), {}
+        body = await request.body()
+        told: dict[str, str] = {}
         if request.method == "POST" and path == "chat/completions":
             body, told = await self._guide(body, bank, ask)
         url = httpx.URL(f"{self._upstream}/{path}", query=request.url.query.encode() or None)

@@ -70,12 +70,12 @@ def choose(choices: Sequence[Choice], data: Path | None, *, seed: int = 0) -> li
     suites = []
     for choice in choices:
         build, test = parts[choice.suite]
-        apart = (task for task in _shuffled(build, seed) if not is_among(task.task, asked))
+        apart = (task for task in shuffled(build, seed) if not is_among(task.task, asked))
         suites.append(
             Suite(
                 choice.suite,
                 build=_first(apart, choice.build, f"build tasks of {choice.suite!r}"),
-                test=_first(_shuffled(test, seed), choice.test, f"test tasks of {choice.suite!r}"),
+                test=_first(shuffled(test, seed), choice.test, f"test tasks of {choice.suite!r}"),
             )
         )
     return suites
@@ -99,7 +99,8 @@ def _parts(choice: Choice, data: Path | None) -> Parts:
     return load(data)
 
 
-def _shuffled(tasks: Iterable[BenchTask], seed: int) -> list[BenchTask]:
+def shuffled(tasks: Iterable[BenchTask], seed: int) -> list[BenchTask]:
+    """The tasks in an order that depends on their ids and the seed alone."""
     return sorted(tasks, key=lambda task: _rank(task, seed))
 
 
