@@ -206,7 +206,7 @@ class ThroughBank:
                 line = {"type": "constraint", "id": made.id, **made.model_dump(mode="json")}
                 lines.append(json.dumps(line).encode())
         self._names = {id: name for name, id in self.ids.items()}
-        memory.import_(io.BytesIO(b"\n".join(lines)))
+        memory.import_(io.BytesIO(b"\n".join(lines)), trusted=True)
         self._last = ""
 
     @staticmethod

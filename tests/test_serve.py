@@ -62,7 +62,7 @@ def team(tmp_path: Path, learned: bytes) -> Path:
     """The path of a bank that has learned."""
     path = tmp_path / "team.db"
     with MemCollab(path) as memory:
-        memory.import_(io.BytesIO(learned))
+        memory.import_(io.BytesIO(learned), trusted=True)
     return path
 
 
@@ -79,7 +79,7 @@ def two(tmp_path: Path, learned: bytes) -> Iterator[tuple[str, Service]]:
     service = service_over(tmp_path, many=True, require_key=True)
     for name in ("ours", "theirs"):
         service.banks.create(name)
-        service.banks.memory(name).import_(io.BytesIO(learned))
+        service.banks.memory(name).import_(io.BytesIO(learned), trusted=True)
     with serving(service) as url:
         yield url, service
 

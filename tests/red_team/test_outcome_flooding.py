@@ -58,7 +58,7 @@ def memory(tmp_path: Path) -> Iterator[MemCollab]:
             json.dumps({"type": "constraint", "id": each.id, **each.model_dump(mode="json")})
             for each in map(constraint, NAMES)
         ]
-        opened.import_(io.BytesIO(stream.getvalue() + "\n".join(lines).encode()))
+        opened.import_(io.BytesIO(stream.getvalue() + "\n".join(lines).encode()), trusted=True)
         for name, shown in (("helper", 0.7), ("poison", 0.3), ("bystander", 0.5)):
             report(opened, name, shown, 0.5, n=300)
         yield opened
