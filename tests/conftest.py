@@ -14,12 +14,8 @@ _OF_THE_TESTS = {"MEMCOLLAB_SHARED", "MEMCOLLAB_LAB_URL", "MEMCOLLAB_TEST_POSTGR
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Connections leave loopback in no test: pytest-socket turns an attempt into an error."""
-    # The server's tests come first, as a server finds logs and threads: something that another test
-    # leaves behind makes a learn job fail (KeyError '0'; seen in whole runs only, its cause is not
-    # found yet).
-    items.sort(key=lambda item: not item.path.name.startswith("test_serve"))
     for item in items:
         item.add_marker(pytest.mark.allow_hosts(["127.0.0.1", "::1", "localhost"]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 
 import pytest
@@ -283,6 +284,34 @@ def test_a_writer_that_answers_nothing_stops_the_asking() -> None:
     with pytest.raises(ModelUnavailable, match="wrong key"):
         ask(requests, Locked())
     assert asked <= 5
+
+
+def test_what_came_with_the_failure_is_kept_and_no_failure_is_forgotten(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Two requests fail in the moment in which a third is answered: the answer is yielded before
+    the failure is raised, and asyncio finds no error that nobody looked at."""
+    requests = [a_request(run("owl-7b", str(n), solved=True)) for n in range(3)]
+
+    class Locked:
+        name = "locked"
+
+        async def ask(self, prompt: Prompt) -> Answer:
+            if prompt.id == requests[1].prompt.id:
+                return Answer(GOOD, "locked")
+            raise ModelUnavailable("wrong key")
+
+    came = []
+
+    async def collect() -> None:
+        async for result in distil(requests, Locked()):
+            came.append(result)
+
+    with pytest.raises(ModelUnavailable, match="wrong key"):
+        asyncio.run(collect())
+    gc.collect()
+    assert [one.request.prompt.id for one in came] == [requests[1].prompt.id]
+    assert caplog.records == []
 
 
 def test_at_most_so_many_requests_are_in_flight() -> None:

@@ -30,6 +30,7 @@ from tests.test_collab import WRITER, write_runs
 from memcollab import MemCollab, errors
 from memcollab.bank import Bank
 from memcollab.errors import AccessDenied, KeyNeeded, NotFound, ServerError, UsageError
+from memcollab.models import Prompt, ScriptedModel
 from memcollab.serve import http as door
 from memcollab.serve import problems, watch
 from memcollab.serve.app import build_app
@@ -558,6 +559,31 @@ def test_a_learn_job_is_followed_by_events_to_its_end(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/v1/learn/{job.json()['id']}").json() == last
         refused = httpx.post(f"{replica}/v1/learn", json={})
         assert "no writer" in problem(refused)["detail"]
+
+
+def test_a_job_that_breaks_is_failed_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A writer that does what no writer may: the job says that it failed, the log says why, and the
+    next job is taken."""
+
+    def broken(prompt: Prompt) -> str:
+        raise KeyError("no such lesson")
+
+    service = service_over(tmp_path / "team.db", writer=ScriptedModel(broken))
+    with serving(service) as url:
+        files = {"file": ("runs.jsonl", write_runs(tmp_path).read_bytes())}
+        httpx.post(f"{url}/v1/trajectories/files", files=files).raise_for_status()
+        for _ in range(2):
+            job = httpx.post(f"{url}/v1/learn", json={}).raise_for_status().json()
+            with httpx.stream("GET", f"{url}/v1/learn/{job['id']}/events") as answer:
+                last = answer.read().decode().strip().split("\n\n")[-1]
+            assert last.startswith("event: failed\n")
+            assert "find the job in its log" in json.loads(last.partition("data: ")[2])["error"]
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == [
+        "job failed",
+        "job failed",
+    ]
 
 
 def test_uploads_are_read_by_a_mapping_that_comes_with_them(url: str, tmp_path: Path) -> None:

@@ -157,7 +157,9 @@ async def distil(
             if not open_jobs:
                 return
             done, open_jobs = await asyncio.wait(open_jobs, return_when=asyncio.FIRST_COMPLETED)
-            for job in done:
+            # Answers first: what came is yielded before the failure that ends the asking, and every
+            # failure is looked at, or asyncio would report it as forgotten.
+            for job in sorted(done, key=lambda job: job.exception() is not None):
                 yield job.result()
     finally:
         for job in open_jobs:
