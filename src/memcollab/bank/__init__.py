@@ -21,6 +21,7 @@ design/bank.md says why.
 from __future__ import annotations
 
 from memcollab.bank.bank import Bank
+from memcollab.bank.browse import Paired, Refused, Taught
 from memcollab.bank.decisions import Decided, Decision
 from memcollab.bank.importing import Imported, RefusedLine
 from memcollab.bank.learning import Merge, Merged, Pending, Screened
@@ -50,10 +51,12 @@ __all__ = [
     "Judged",
     "Merge",
     "Merged",
+    "Paired",
     "Pending",
     "Point",
     "Problem",
     "Provenance",
+    "Refused",
     "RefusedLine",
     "RolledBack",
     "Screened",
@@ -61,6 +64,7 @@ __all__ = [
     "Source",
     "Stats",
     "StoredAnswer",
+    "Taught",
     "TrialPair",
     "Trust",
     "Verification",

@@ -16,8 +16,9 @@ from starlette.responses import JSONResponse, Response
 from memcollab import __version__
 from memcollab.errors import MemCollabError
 from memcollab.records import Recall
-from memcollab.serve import http, problems
+from memcollab.serve import http
 from memcollab.serve.gate import Gate
+from memcollab.serve.pages import refusal, routes
 from memcollab.serve.problems import Problem
 from memcollab.serve.proxy import Proxy
 from memcollab.serve.replays import Replays
@@ -31,7 +32,7 @@ the key, or the only one there is. Writes take an `Idempotency-Key`: the same ke
 request gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457)
 whose `detail` says what happened, what is valid and what to do next."""
 # A door is its router; what has to be mounted (MCP, a proxy's app) is mounted in ``build_app``.
-DOORS = (http.router,)
+DOORS = (http.router, routes.router, routes.entrance)
 
 
 def build_app(service: Service) -> FastAPI:
@@ -68,7 +69,7 @@ def build_app(service: Service) -> FastAPI:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return problems.answer(error, request.scope["state"]["request_id"])
+    return refusal(error, request.scope)
 
 
 _Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]

@@ -1,0 +1,158 @@
+"""Two runs of one task side by side, from where they part (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
+
+from memcollab.records import Step, Trajectory
+
+# A step of more characters is shown by its beginning and end.
+LONGEST = 6000
+# Texts of more characters are not compared word by word: that takes time with their product.
+_COMPARED = 4000
+_ALIKE = 0.35
+_NAMES = {"assistant": "agent", "tool": "result", "user": "environment", "system": "system"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a text, and whether the other run's step at this place has it, too."""
+
+    text: str
+    alike: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A step as it is shown: its number in the run (from 1), who speaks, its words in pieces, the
+    tools that it calls, and how many characters were left out."""
+
+    number: int
+    speaker: str
+    pieces: tuple[Piece, ...]
+    calls: tuple[tuple[str, str], ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """Steps that stand beside each other; None where one run has ended or does something else."""
+
+    preferred: Shown | None
+    other: Shown | None
+
+
+@dataclass(frozen=True)
+class Parted:
+    """Two runs: the steps that they share at the beginning, and what follows, row by row."""
+
+    shared: tuple[Shown, ...]
+    rows: tuple[Row, ...]
+
+
+def part(preferred: Trajectory, other: Trajectory) -> Parted:
+    """Align two runs: first what is alike in both, word for word; then turn by turn, so that an
+    agent's message stands beside the other's and a result beside a result."""
+    first, second = preferred.steps, other.steps
+    shared = 0
+    while shared < min(len(first), len(second)) and _same(first[shared], second[shared]):
+        shared += 1
+    rows = [
+        _row(one, two) for one, two in _beside(_numbered(first, shared), _numbered(second, shared))
+    ]
+    return Parted(
+        tuple(_shown(number, step) for number, step in _numbered(first, 0)[:shared]), tuple(rows)
+    )
+
+
+_Numbered = tuple[int, Step]
+
+
+def _numbered(steps: Sequence[Step], start: int) -> list[_Numbered]:
+    return [(number, step) for number, step in enumerate(steps, 1) if number > start]
+
+
+def _same(one: Step, two: Step) -> bool:
+    """Whether two steps say and call the same; the ids of calls are a source's own."""
+    calls = [[(call.name, call.arguments) for call in step.tool_calls] for step in (one, two)]
+    return (one.role, one.content, calls[0]) == (two.role, two.content, calls[1])
+
+
+def _beside(
+    first: Sequence[_Numbered], second: Sequence[_Numbered]
+) -> list[tuple[_Numbered | None, _Numbered | None]]:
+    """Turns beside turns, and within a turn what the agent says beside what the other says, and
+    what came back beside what came back."""
+    found: list[tuple[_Numbered | None, _Numbered | None]] = []
+    for one, two in zip_longest(_turns(first), _turns(second), fillvalue=()):
+        found += zip_longest(_said(one), _said(two))
+        found += zip_longest(_came_back(one), _came_back(two))
+    return found
+
+
+def _turns(steps: Sequence[_Numbered]) -> list[list[_Numbered]]:
+    turns: list[list[_Numbered]] = []
+    for number, step in steps:
+        if step.role == "assistant" or not turns:
+            turns.append([])
+        turns[-1].append((number, step))
+    return turns
+
+
+def _said(turn: Sequence[_Numbered]) -> list[_Numbered]:
+    return [each for each in turn if each[1].role == "assistant"]
+
+
+def _came_back(turn: Sequence[_Numbered]) -> list[_Numbered]:
+    return [each for each in turn if each[1].role != "assistant"]
+
+
+def _row(one: _Numbered | None, two: _Numbered | None) -> Row:
+    if one is None or two is None:
+        return Row(_shown(*one) if one else None, _shown(*two) if two else None)
+    return Row(_shown(*one, beside=two[1]), _shown(*two, beside=one[1]))
+
+
+def _shown(number: int, step: Step, *, beside: Step | None = None) -> Shown:
+    text, left_out = step.content, 0
+    if len(text) > LONGEST:
+        left_out = len(text) - LONGEST
+        text = (
+            f"{text[: LONGEST * 2 // 3]}\n[… {left_out:,} characters left out …]\n"
+            + (text[-(LONGEST // 3) :])
+        )
+    pieces = _pieces(text, beside.content) if beside else (Piece(text, alike=True),)
+    calls = tuple((call.name, call.arguments) for call in step.tool_calls)
+    return Shown(number, _NAMES[step.role], pieces, calls, left_out)
+
+
+def _pieces(text: str, beside: str) -> tuple[Piece, ...]:
+    """The text in pieces that the other has or has not; in one where the two have little in common,
+    for marks all over it would say nothing."""
+    if not text or max(len(text), len(beside)) > _COMPARED:
+        return (Piece(text, alike=text == beside),)
+    words, others = _words(text), _words(beside)
+    matcher = SequenceMatcher(None, words, others, autojunk=False)
+    if matcher.ratio() < _ALIKE:
+        return (Piece(text, alike=False),)
+    pieces, reached = list[Piece](), 0
+    for place, _, size in matcher.get_matching_blocks():
+        if place > reached:
+            pieces.append(Piece("".join(words[reached:place]), alike=False))
+        if size:
+            pieces.append(Piece("".join(words[place : place + size]), alike=True))
+        reached = place + size
+    return tuple(pieces)
+
+
+def _words(text: str) -> list[str]:
+    """Words, each with the space behind it, so that joined they are the text again."""
+    words, start = list[str](), 0
+    for place in range(1, len(text)):
+        if not text[place].isspace() and text[place - 1].isspace():
+            words.append(text[start:place])
+            start = place
+    return [*words, text[start:]]

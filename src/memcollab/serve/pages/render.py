@@ -1,0 +1,177 @@
+"""Templates, the headers of every page, and errors as pages."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Scope
+
+from memcollab import __version__
+from memcollab.errors import KeyNeeded, NotFound
+from memcollab.serve import problems
+from memcollab.serve.keys import Caller
+from memcollab.serve.pages import chart
+from memcollab.serve.pages.session import form_token, new_cookie, set_cookie
+
+SIGN_IN = "/pages/sign-in"
+# No script, style, picture, font or frame but our own files; forms go to this server alone.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    # The origin is sent to ourselves alone: forms are checked by it.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+MEDIA_TYPES = {
+    "pages.css": "text/css; charset=utf-8",
+    "htmx.min.js": "text/javascript; charset=utf-8",
+    "mark.svg": "image/svg+xml",
+}
+_LOCAL = re.compile(r"(/[a-z0-9][a-z0-9_-]{0,62})?/pages/[!-~]*")
+
+
+def is_page(path: str) -> bool:
+    """Whether a path (without its bank) is one of these pages."""
+    return path == "/pages" or path.startswith("/pages/")
+
+
+def local_target(wanted: str) -> str:
+    """Where to go after signing in: a page of this server, whatever was asked for."""
+    return wanted if _LOCAL.fullmatch(wanted) and "//" not in wanted else "/pages/"
+
+
+# ---- files
+
+
+@cache
+def asset(name: str) -> bytes:
+    """The content of one of ``MEDIA_TYPES``."""
+    return files(__package__).joinpath("assets", name).read_bytes()
+
+
+@cache
+def asset_path(name: str) -> str:
+    """Where it is served: the path changes with the content."""
+    return f"/static/{hashlib.sha256(asset(name)).hexdigest()[:12]}/{name}"
+
+
+# ---- pages
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("memcollab.serve.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"number": number, "points": points, "when": when, "query": query}
+    made.globals |= {"asset_path": asset_path, "version": __version__, "chart": chart}
+    return made
+
+
+def page(
+    template: str,
+    scope: Scope,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **shown: Any,
+) -> Response:
+    """A page: the template with what it shows and what every page needs to know."""
+    state, given = scope["state"], dict[str, str]()
+    if not state["cookie"]:
+        state["cookie"] = new_cookie()
+        given = {"Set-Cookie": set_cookie(state["cookie"], loopback=state["loopback"])}
+    content = _templates().get_template(template).render(**around(scope), **shown)
+    return HTMLResponse(content, status, {**HEADERS, **(headers or {}), **given})
+
+
+@cache
+def _templates() -> Environment:
+    return _environment()
+
+
+def around(scope: Scope) -> dict[str, Any]:
+    """What the frame of a page needs: the bank, the caller, the token of its forms."""
+    state = scope["state"]
+    name, caller = state.get("bank_name"), state.get("caller")
+    return {
+        "bank": name,
+        "base": f"/{name}/pages" if name else "/pages",
+        "caller": caller,
+        "may_curate": isinstance(caller, Caller) and caller.may("curate"),
+        "token": form_token(state["cookie"]),
+        "path": scope["path"],
+    }
+
+
+def refusal(error: Exception, scope: Scope) -> Response:
+    """An error as an answer: a page for those who look at pages, a problem for programs."""
+    request_id = scope["state"]["request_id"]
+    if not is_page(scope["path"]):
+        return problems.answer(error, request_id)
+    if isinstance(error, KeyNeeded) and scope["method"] in ("GET", "HEAD"):
+        return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': _asked(scope)})}", 303, HEADERS)
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        error = NotFound(f"there is no page {scope['path']!r}. Next: go to the overview")
+    found = problems.told(error)
+    said, _, following = found.detail.rpartition(" Next: ")
+    shown = {"said": said or following, "following": following if said else ""}
+    headers = {"Retry-After": str(found.retry_after)} if found.retry_after else {}
+    return page(
+        "refusal.html",
+        scope,
+        status=found.status,
+        headers=headers,
+        title=found.title,
+        request_id=request_id,
+        **shown,
+    )
+
+
+def _asked(scope: Scope) -> str:
+    name = scope["state"].get("bank_name")
+    path = f"/{name}{scope['path']}" if name else scope["path"]
+    asked = scope.get("query_string", b"").decode("latin-1")
+    return quote(path) + (f"?{asked}" if asked else "")
+
+
+# ---- how values read
+
+
+def number(value: float | None) -> str:
+    """1234 → 1,234; unknown → –."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def points(value: float | None) -> str:
+    """0.123 → +12.3; unknown → –."""
+    return "–" if value is None else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def when(moment: str) -> str:
+    """ISO 8601 → 2026-11-25 17:48."""
+    return moment[:16].replace("T", " ")
+
+
+def query(values: Mapping[str, Any]) -> str:
+    """The query of a link; what is empty is left out."""
+    return urlencode({name: value for name, value in values.items() if value not in (None, "")})
