@@ -12,8 +12,9 @@ only spares reloading while a job runs or a filter is changed. Nothing is loaded
 ``render``   templates, headers, and errors as pages
 
 Text from runs, constraints and tasks is data: every template escapes all of it, none holds a script
-or a style, and the content-security policy would run none. Whoever may open the pages may read what
-``/v1`` shows to the same key; each change needs its scope, the token of a form, and is in the audit.
+or a style, and the content-security policy would run none. Whoever may open the pages may read
+what ``/v1`` shows to the same key; each change needs its scope and the token of a form, and is in
+the audit.
 """
 
 from __future__ import annotations

@@ -20,12 +20,15 @@ _STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Interval:
-    """An uplift with its interval on an axis: places from 0 to ``WIDTH``."""
+    """An uplift with its interval on an axis: places from 0 to ``WIDTH``. ``open_low`` and
+    ``open_high``: that end lies beyond the axis."""
 
     low: float
     value: float
     high: float
     says: str
+    open_low: bool = False
+    open_high: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Axis:
         return round(share * WIDTH, 1)
 
     @property
+    def said(self) -> str:
+        """What its ends stand for, in points without a sign."""
+        return _points(self.reach).removeprefix("+")
+
+    @property
     def ticks(self) -> list[tuple[float, str]]:
         """Places and what they stand for, in points."""
         values = (-self.reach, -self.reach / 2, 0.0, self.reach / 2, self.reach)
@@ -49,8 +57,14 @@ class Axis:
         """An effect on this axis; None where it has no value."""
         if effect.uplift is None or effect.low is None or effect.high is None:
             return None
-        places = (self.place(each) for each in (effect.low, effect.uplift, effect.high))
-        return Interval(*places, says=effect.says)
+        return Interval(
+            self.place(effect.low),
+            self.place(effect.uplift),
+            self.place(effect.high),
+            effect.says,
+            open_low=effect.low < -self.reach,
+            open_high=effect.high > self.reach,
+        )
 
 
 def axis(effects: Iterable[Effect]) -> Axis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import zip_longest
 
@@ -13,28 +13,33 @@ from memcollab.records import Step, Trajectory
 LONGEST = 6000
 # Texts of more characters are not compared word by word: that takes time with their product.
 _COMPARED = 4000
-_ALIKE = 0.35
+# Below this share of common words, marks all over a text would say nothing.
+_ALIKE = 0.5
 _NAMES = {"assistant": "agent", "tool": "result", "user": "environment", "system": "system"}
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a text, and whether the other run's step at this place has it, too."""
+    """A part of a text, and whether it is marked: the step beside it says something else here."""
 
     text: str
-    alike: bool
+    marked: bool = False
 
 
 @dataclass(frozen=True)
 class Shown:
     """A step as it is shown: its number in the run (from 1), who speaks, its words in pieces, the
-    tools that it calls, and how many characters were left out."""
+    tools that it calls with which arguments."""
 
     number: int
     speaker: str
     pieces: tuple[Piece, ...]
     calls: tuple[tuple[str, str], ...]
-    left_out: int = 0
+
+    @property
+    def text(self) -> str:
+        """Its words."""
+        return "".join(piece.text for piece in self.pieces)
 
 
 @dataclass(frozen=True)
@@ -113,39 +118,38 @@ def _came_back(turn: Sequence[_Numbered]) -> list[_Numbered]:
 def _row(one: _Numbered | None, two: _Numbered | None) -> Row:
     if one is None or two is None:
         return Row(_shown(*one) if one else None, _shown(*two) if two else None)
-    return Row(_shown(*one, beside=two[1]), _shown(*two, beside=one[1]))
+    first, second = _shown(*one), _shown(*two)
+    pieces = _compared(first.text, second.text)
+    return Row(replace(first, pieces=pieces[0]), replace(second, pieces=pieces[1]))
 
 
-def _shown(number: int, step: Step, *, beside: Step | None = None) -> Shown:
-    text, left_out = step.content, 0
-    if len(text) > LONGEST:
-        left_out = len(text) - LONGEST
-        text = (
-            f"{text[: LONGEST * 2 // 3]}\n[… {left_out:,} characters left out …]\n"
-            + (text[-(LONGEST // 3) :])
-        )
-    pieces = _pieces(text, beside.content) if beside else (Piece(text, alike=True),)
+def _shown(number: int, step: Step) -> Shown:
+    text, left_out = step.content, max(0, len(step.content) - LONGEST)
+    if left_out:
+        head, tail = text[: LONGEST * 2 // 3], text[-(LONGEST // 3) :]
+        text = f"{head}\n[… {left_out:,} characters left out …]\n{tail}"
     calls = tuple((call.name, call.arguments) for call in step.tool_calls)
-    return Shown(number, _NAMES[step.role], pieces, calls, left_out)
+    return Shown(number, _NAMES[step.role], (Piece(text),), calls)
 
 
-def _pieces(text: str, beside: str) -> tuple[Piece, ...]:
-    """The text in pieces that the other has or has not; in one where the two have little in common,
-    for marks all over it would say nothing."""
-    if not text or max(len(text), len(beside)) > _COMPARED:
-        return (Piece(text, alike=text == beside),)
-    words, others = _words(text), _words(beside)
+_Pieces = tuple[Piece, ...]
+
+
+def _compared(first: str, second: str) -> tuple[_Pieces, _Pieces]:
+    """Both texts in pieces; what only one of them says is marked, if they have enough in common."""
+    words, others = _words(first), _words(second)
+    whole = (Piece(first),), (Piece(second),)
+    if max(len(first), len(second)) > _COMPARED:
+        return whole
     matcher = SequenceMatcher(None, words, others, autojunk=False)
     if matcher.ratio() < _ALIKE:
-        return (Piece(text, alike=False),)
-    pieces, reached = list[Piece](), 0
-    for place, _, size in matcher.get_matching_blocks():
-        if place > reached:
-            pieces.append(Piece("".join(words[reached:place]), alike=False))
-        if size:
-            pieces.append(Piece("".join(words[place : place + size]), alike=True))
-        reached = place + size
-    return tuple(pieces)
+        return whole
+    ours, theirs = list[Piece](), list[Piece]()
+    for kind, start, end, other_start, other_end in matcher.get_opcodes():
+        marked = kind != "equal"
+        ours.append(Piece("".join(words[start:end]), marked))
+        theirs.append(Piece("".join(others[other_start:other_end]), marked))
+    return tuple(each for each in ours if each.text), tuple(each for each in theirs if each.text)
 
 
 def _words(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Scope
@@ -41,6 +42,12 @@ MEDIA_TYPES = {
     "htmx.min.js": "text/javascript; charset=utf-8",
     "mark.svg": "image/svg+xml",
 }
+# Controls, what formats (directions, widths of nothing, tags), and what no character is; but for
+# line breaks and tabs, and the two joiners that Indic and Arabic writing and emoji need.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
 _LOCAL = re.compile(r"(/[a-z0-9][a-z0-9_-]{0,62})?/pages/[!-~]*")
 
 
@@ -77,10 +84,18 @@ def _environment() -> Environment:
         loader=PackageLoader("memcollab.serve.pages"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "points": points, "when": when, "query": query}
+    made.filters |= {
+        "number": number,
+        "counted": counted,
+        "points": points,
+        "words": words,
+        "when": when,
+        "query": query,
+    }
     made.globals |= {"asset_path": asset_path, "version": __version__, "chart": chart}
     return made
 
@@ -155,16 +170,37 @@ def _asked(scope: Scope) -> str:
 # ---- how values read
 
 
+def visible(value: Any) -> Any:
+    """Text without characters that cannot be seen or that turn the line around: each is named.
+
+    Whoever reads a constraint before approving it must see what a model would.
+    """
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value)
+
+
 def number(value: float | None) -> str:
     """1234 → 1,234; unknown → –."""
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+    said = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+    return said.replace("-", "−")
+
+
+def counted(value: int | None, noun: str) -> str:
+    """1 → 1 task; 2 → 2 tasks."""
+    return f"{number(value)} {noun}{'' if value == 1 else 's'}"
 
 
 def points(value: float | None) -> str:
     """0.123 → +12.3; unknown → –."""
     return "–" if value is None else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def words(value: object) -> str:
+    """A name of the code as words: ``tool_use/units`` → tool use / units."""
+    return str(value).replace("_", " ").replace("/", " / ")
 
 
 def when(moment: str) -> str:

@@ -119,8 +119,8 @@ async def sign_in(
     try:
         cookie, caller = await to_thread.run_sync(service_of(request).sessions.open, key.strip())
     except KeyNeeded:
-        shown = {"next": target, "wrong": True, "done": ""}
-        return page("sign_in.html", request.scope, status=403, **shown)
+        scope = request.scope
+        return page("sign_in.html", scope, status=403, next=target, wrong=True, done="")
     request.state.caller = caller
     request.state.bank_name = caller.bank
     if target == "/pages/" and caller.bank:
@@ -394,7 +394,7 @@ async def learn_page(request: Request, reason: _Text = "", after: _Place = None)
     curates = request.state.caller.may("curate")
     refused = []
     if curates:
-        begins = (*after.split(" ", 1), "")[:2] if after else None
+        begins = view.draft_place_from(after)
 
         def ask(bank: Bank) -> Any:
             return bank.refused(reason or None, after=begins, limit=_ROWS + 1)
@@ -409,7 +409,7 @@ async def learn_page(request: Request, reason: _Text = "", after: _Place = None)
         stats=standing.stats,
         reasons=view.bars(standing.stats.refused),
         refused=refused[:_ROWS],
-        following=f"{last.screened.refusal.reason} {last.id}" if last else None,
+        following=view.draft_place_of(last) if last else None,
         reason=reason,
         begun=after is not None,
         done=_done(request),

@@ -1,4 +1,4 @@
-"""Records → what a page shows (pure). Templates lay out; everything that is decided is decided here.
+"""Records → what a page shows (pure). Templates lay out; what is decided is decided here.
 
 Nothing here is markup: texts stay as they are, and the templates escape them.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memcollab.bank import Change, Stats, Taught, Waiting
+from memcollab.bank import Change, Refused, Stats, Taught, Waiting
 from memcollab.errors import UsageError
 from memcollab.records import Constraint, Effect, EvidenceReport, LearnReport, Recall
 from memcollab.serve.jobs import Job
@@ -19,6 +19,8 @@ from memcollab.serve.pages.chart import Axis, Interval
 
 # Rows and columns of a heat map: more of them nobody can read.
 _MOST_AGENTS = 24
+# An uplift below this gets no deep shade, even where it is the largest.
+_DEEP = 0.2
 STATUSES = ("active", "quarantined", "retired")
 # What an action gives, as the button calls it and as the page says when it is done.
 DONE = {
@@ -101,6 +103,20 @@ def place_from(text: str | None) -> tuple[int, int, str] | None:
         raise UsageError(f"{text[:80]!r} is no place in the list. Next: begin at the first page")
     tasks, contrasts = (min(int(part[:10]), 2**31 - 1) for part in parts[:2])
     return tasks, contrasts, parts[2]
+
+
+def draft_place_of(draft: Refused) -> str:
+    """Where a page of refused drafts ends."""
+    refusal = draft.screened.refusal
+    return f"{refusal.reason if refusal else ''} {draft.id}"
+
+
+def draft_place_from(text: str | None) -> tuple[str, str] | None:
+    """Read what ``draft_place_of`` wrote."""
+    if not text:
+        return None
+    reason, _, id = text.partition(" ")
+    return reason, id
 
 
 # ---- overview
@@ -238,6 +254,11 @@ class ConstraintRows:
     axis: Axis
     following: str | None
 
+    @property
+    def has_evidence(self) -> bool:
+        """Whether any interval is drawn."""
+        return any(row.interval for row in self.rows)
+
 
 def constraint_rows(
     found: Sequence[Constraint], evidence: EvidenceReport, agent: str | None, limit: int
@@ -303,7 +324,7 @@ def actions(status: str) -> list[Option]:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a score: its name, its value (0 to 1), and its weight, where it has a fixed one."""
+    """One part of a score: its name, its value (0 to 1), and its weight, if that is fixed."""
 
     name: str
     value: float
@@ -330,13 +351,22 @@ class Guess:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """A stage, its milliseconds, and their share of the longest stage, from 0 to 100."""
+
+    stage: str
+    spent: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Recalled:
     """A recall as it is shown."""
 
     recall: Recall
     guesses: tuple[Guess, ...]
     entries: tuple[EntryRow, ...]
-    timings: tuple[Bar, ...]
+    timings: tuple[Timing, ...]
     total: float
 
 
@@ -360,7 +390,7 @@ def recalled(recall: Recall, weights: Mapping[str, float]) -> Recalled:
     )
     lengths = chart.shares(list(recall.timings.values()))
     timings = (
-        Bar(f"{words(name)} {spent:.2f} ms", 0, share)
+        Timing(words(name), spent, share)
         for (name, spent), share in zip(recall.timings.items(), lengths, strict=True)
     )
     total = sum(recall.timings.values())
@@ -448,7 +478,7 @@ def helped_map(evidence: EvidenceReport, teachers: Mapping[str, frozenset[str]])
         if mean is None:
             return _NOTHING
         uplift = mean.weighted / mean.weight
-        shade = chart.heat(abs(uplift), most)
+        shade = chart.heat(abs(uplift), max(most, _DEEP))
         said = f"{100 * uplift:+.1f}".replace("-", "−")
         detail = f"{mean.constraints:,} constraints, {mean.outcomes:,} outcomes"
         return Square(said, shade if uplift >= 0 else -shade, detail)
