@@ -325,9 +325,10 @@ class Bank:
         """Constraints that pass every filter given, best supported first, one page of them.
 
         ``category`` without a subcategory means all of it; ``text`` is looked for in the words,
-        ASCII letter case aside; ``support`` is the least number of tasks; ``agent`` is a model whose
-        runs are behind it, or whose outcomes speak of it. A page goes on behind ``after``: the support (tasks, contrasts) and
-        the id of the last one of the page before; unlike an ``offset`` that place does not move.
+        ASCII letter case aside; ``support`` is the least number of tasks; ``agent`` is a model
+        whose runs are behind it, or whose outcomes speak of it. A page goes on behind ``after``:
+        the support (tasks, contrasts) and the id of the last one of the page before; unlike an
+        ``offset`` that place does not move.
 
         Raises:
             UsageError: there is no such status, or the category is no label.

@@ -195,9 +195,13 @@ class _Visit:
         return (
             (self.address in ("127.0.0.1", "::1", "testclient"))
             and self.is_loopback
-            and ("origin" not in self.headers or is_page(self.path) and is_own_origin(self.headers))
+            and ("origin" not in self.headers or self._is_own_form)
             and not any(name in self.headers for name in _FORWARDED)
         )
+
+    @property
+    def _is_own_form(self) -> bool:
+        return is_page(self.path) and is_own_origin(self.headers)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
