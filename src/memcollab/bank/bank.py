@@ -591,11 +591,14 @@ class Bank:
             if dry_run and transaction is not None:
                 transaction.rollback()
 
-    def history(self, id: str | None = None, *, since: int = 0) -> list[Change]:
-        """The change log after sequence number ``since``: of one constraint, or whole."""
+    def history(
+        self, id: str | None = None, *, since: int = 0, actor: str | None = None
+    ) -> list[Change]:
+        """The change log after sequence number ``since``: of one constraint or all, by one actor
+        or all."""
         with self._reading() as connection:
             full = None if id is None else _constraint(connection, id).id
-            return memory.history(connection, full, since)
+            return memory.history(connection, full, since, actor)
 
     def sequence(self) -> int:
         """The number of the last change of any constraint; 0 when there was none."""

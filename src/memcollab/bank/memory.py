@@ -232,9 +232,13 @@ def index_rows(connection: sa.Connection, since: int) -> IndexRows:
     return IndexRows(sequence(connection), rows)
 
 
-def history(connection: sa.Connection, constraint_id: str | None, since: int) -> list[Change]:
-    """The change log after ``since``: of one constraint, or whole."""
+def history(
+    connection: sa.Connection, constraint_id: str | None, since: int, actor: str | None = None
+) -> list[Change]:
+    """The change log after ``since``: of one constraint or all, by one actor or all."""
     statement = sa.select(CHANGES).where(CHANGES.c.sequence > since).order_by(CHANGES.c.sequence)
+    if actor is not None:
+        statement = statement.where(CHANGES.c.actor == actor)
     if constraint_id is not None:
         statement = statement.where(CHANGES.c.constraint_id == constraint_id)
     return [change_from(row) for row in connection.execute(statement).mappings()]

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from memcollab.bank import Bank
-from memcollab.errors import KeyNeeded, NotFound
+from memcollab.errors import KeyNeeded, NotFound, UsageError
 from memcollab.recall import WEIGHTS
 from memcollab.records import Status
 from memcollab.serve.banks import Tenant
@@ -32,6 +32,8 @@ from memcollab.serve.pages.standing import Standing
 
 T = TypeVar("T")
 _ROWS = 25
+_SOURCES = 50
+_WORDS = ("when", "enforce", "avoid")
 
 
 async def _checked(request: Request) -> None:
@@ -219,27 +221,69 @@ async def constraints(
 @router.get("/constraints/{id}")
 async def constraint(request: Request, id: str) -> Response:
     """One constraint: its words, what is known of it, where it came from, what became of it."""
+    return await _constraint_page(request, id)
+
+
+async def _constraint_page(
+    request: Request, id: str, *, wrong: str = "", given: dict[str, str] | None = None
+) -> Response:
+    """``wrong``: why the words ``given`` could not be taken."""
     caller_of(request, "recall")
     memory = (await tenant_of(request)).memory
 
     def ask() -> dict[str, Any]:
-        behind = memory.bank.provenance(id)
-        full = behind.constraint.id
-        pairs = memory.bank.conflicts(full)
-        others = sorted({each for pair in pairs for each in pair} - {full})
+        bank = memory.bank
+        behind = bank.provenance(id)
+        found = behind.constraint
+        others = sorted({each for pair in bank.conflicts(found.id) for each in pair} - {found.id})
+        line = bank.lineage(found.id)
+        place = line.index(found.id)
         return {
-            "constraint": behind.constraint,
-            "sources": behind.sources[:50],
+            "constraint": found,
+            "sources": behind.sources[:_SOURCES],
             "source_count": len(behind.sources),
-            "conflicts": [memory.bank.constraint(each) for each in others[:20]],
-            "effects": view.effects(memory.effects(full)),
-            "trial": memory.bank.trial(full),
-            "history": view.history(memory.bank.history(full)),
-            "actions": view.actions(behind.constraint.status),
+            "conflicts": [bank.constraint(each) for each in others[:_SOURCES]],
+            "earlier": [bank.constraint(each) for each in line[:place]],
+            "later": [bank.constraint(each) for each in line[place + 1 :]],
+            "effects": view.effects(memory.effects(found.id)),
+            "trial": bank.trial(found.id),
+            "history": view.history(bank.history(found.id)),
+            "actions": view.actions(found.status),
+            "words": given or {name: getattr(found, name) for name in _WORDS},
         }
 
     shown = await to_thread.run_sync(ask)
-    return page("constraint.html", request.scope, **shown, done=_done(request))
+    status = 422 if wrong else 200
+    done = _done(request)
+    scope = request.scope
+    return page("constraint.html", scope, status=status, wrong=wrong, done=done, **shown)
+
+
+@router.post("/constraints/{id}/edit")
+async def edit(
+    request: Request,
+    id: str,
+    when: Annotated[str, Form(max_length=2000)] = "",
+    enforce: Annotated[str, Form(max_length=2000)] = "",
+    avoid: Annotated[str, Form(max_length=2000)] = "",
+    reason: _Reason = "",
+) -> Response:
+    """Say it in other words: a successor takes over, the old words stay in the history."""
+    actor = _actor(caller_of(request, "curate"))
+    memory = (await tenant_of(request)).memory
+    given = {"when": when, "enforce": enforce, "avoid": avoid}
+
+    def change() -> str:
+        before = memory.bank.constraint(id)
+        words = view.altered(before, given)
+        return memory.edit(before.id, **words, actor=actor, reason=reason.strip() or None).id
+
+    try:
+        full = await to_thread.run_sync(change)
+    except UsageError as error:
+        return await _constraint_page(request, id, wrong=str(error), given=given)
+    service_of(request).standings.forget(bank_name_of(request))
+    return _back(request, f"/constraints/{full}", "edited")
 
 
 @router.post("/constraints/{id}/status")

@@ -309,6 +309,17 @@ def _plain(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def altered(constraint: Constraint, given: Mapping[str, str]) -> dict[str, str]:
+    """Those of the words given in a form that say something else than now; space aside, which a
+    form's line breaks are, too."""
+    found = {name: " ".join(text.split()) for name, text in given.items()}
+    return {
+        name: text
+        for name, text in found.items()
+        if text != " ".join(str(getattr(constraint, name)).split())
+    }
+
+
 def actions(status: str) -> list[Option]:
     """What can be done with a constraint of that status: the status that it gets, and the word."""
     offered = {
