@@ -235,9 +235,9 @@ FAULTS = """() => {
     .join(' ') || e.innerText || '').trim();
   for (const e of all('input:not([type=hidden]), select, textarea, button, a, summary'))
     if (seen(e) && !name(e)) say('no name', e);
+  const labelled = e => document.getElementById(e.getAttribute('aria-labelledby'));
   for (const e of all('nav, section, [role=region]'))
-    if (!e.getAttribute('aria-label') && !document.getElementById(e.getAttribute('aria-labelledby')))
-      say('no name', e);
+    if (!e.getAttribute('aria-label') && !labelled(e)) say('no name', e);
   for (const e of all('img')) if (!e.hasAttribute('alt')) say('no alt', e);
   for (const e of all('svg')) if (e.getAttribute('aria-hidden') !== 'true') say('not hidden', e);
   for (const t of all('table')) {
@@ -256,8 +256,13 @@ FAULTS = """() => {
   const rgb = c => c.match(/[\\d.]+/g).map(Number);
   const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= .04045 ? v / 12.92
     : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
-  const paper = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e)
-    .backgroundColor); if (c.length < 4 || c[3] === 1) return c.slice(0, 3); } return [255, 255, 255]; };
+  const paper = e => {
+    for (; e; e = e.parentElement) {
+      const c = rgb(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] === 1) return c.slice(0, 3);
+    }
+    return [255, 255, 255];
+  };
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let n; n = texts.nextNode();) {
     const e = n.parentElement, style = getComputedStyle(e);

@@ -97,7 +97,9 @@ def form_token(cookie: str) -> str:
 def is_own_origin(headers: Mapping[str, str]) -> bool:
     """Whether a request names no origin, or that of this very server."""
     origin, host = headers.get("origin"), headers.get("host", "")
-    return origin is None or origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
+    if origin is None:
+        return True
+    return bool(host) and origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
 
 
 def check_form(headers: Mapping[str, str], cookie: str, given: str) -> None:
