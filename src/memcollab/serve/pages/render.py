@@ -141,7 +141,12 @@ def refusal(error: Exception, scope: Scope) -> Response:
     request_id = scope["state"]["request_id"]
     if not is_page(scope["path"]):
         return problems.answer(error, request_id)
-    if isinstance(error, KeyNeeded) and scope["method"] in ("GET", "HEAD"):
+    needs_key = isinstance(error, KeyNeeded)
+    if any(name == b"hx-request" for name, _ in scope["headers"]):
+        # A part of a page: it stays as it is, or the page is opened again and leads to sign in.
+        headers = {"HX-Refresh": "true"} if needs_key else {"HX-Reswap": "none"}
+        return Response(None, problems.told(error).status, {**HEADERS, **headers})
+    if needs_key and scope["method"] in ("GET", "HEAD"):
         return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': _asked(scope)})}", 303, HEADERS)
     if isinstance(error, HTTPException) and error.status_code == 404:
         error = NotFound(f"there is no page {scope['path']!r}. Next: go to the overview")

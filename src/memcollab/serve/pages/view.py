@@ -551,8 +551,9 @@ def _came_of(job: Job) -> str:
 
 def learned(report: LearnReport) -> str:
     """What a learn came to, in words."""
+    runs = f"{report.judged:,} runs, " if report.judged else ""  # else it was of those held already
     said = (
-        f"{report.judged:,} runs, {sum(report.contrasts.values()):,} contrasts, "
+        f"{runs}{sum(report.contrasts.values()):,} contrasts, "
         f"{report.asked:,} asked, {report.accepted:,} drafts accepted, "
         f"{sum(report.refused.values()):,} refused, {report.constraints:,} constraints"
     )
