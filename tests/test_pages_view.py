@@ -395,7 +395,7 @@ def test_what_templates_made_is_left_alone() -> None:
 @given(st.text(), st.text())
 def test_every_text_is_escaped_wherever_it_is_shown(name: str, text: str) -> None:
     """The templates' own environment, on any text: no tag and no quote of it survives."""
-    template = render._environment().from_string('<a title="{{ name }}">{{ text }}</a>')
+    template = render.templates().from_string('<a title="{{ name }}">{{ text }}</a>')
     found = template.render(name=f'"><script>{name}', text=f"<img src=x>{text}")
     assert found.count("<") == 2
     assert found.count('"') == 2
