@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from memcollab.bank import (
     copying,
     decisions,
+    editing,
     evidence,
     export,
     importing,
@@ -26,6 +27,7 @@ from memcollab.bank import (
     runs,
     serving,
     signing,
+    succession,
     trials,
     trust,
 )
@@ -384,6 +386,36 @@ class Bank:
                 at=_now(),
                 action="approved",
             )
+
+    def edit(
+        self,
+        id: str,
+        *,
+        when: str | None = None,
+        enforce: str | None = None,
+        avoid: str | None = None,
+        actor: str,
+        reason: str | None = None,
+        needed: int = INDEPENDENT_SOURCES,
+    ) -> Constraint:
+        """Say a constraint in other words. The edited one is superseded: it is retired and stays
+        as it was; what stands behind it stands behind the successor, which is returned. The words
+        are stored as they are given: ``MemCollab.edit`` screens them.
+
+        Raises:
+            UsageError: nothing changes, or it is retired.
+        """
+        given = {"when": when, "enforce": enforce, "avoid": avoid}
+        words = {name: value for name, value in given.items() if value is not None}
+        with self._writing() as connection:
+            before = _constraint(connection, id)
+            return editing.edit(connection, before, words, Who(actor, reason, _now(), needed))
+
+    def lineage(self, id: str) -> list[str]:
+        """Ids of the constraints that edits lead to this one from, its own, and those that they
+        lead to from it."""
+        with self._reading() as connection:
+            return succession.lineage(connection, _constraint(connection, id).id)
 
     def decided(self, status: Status) -> frozenset[str]:
         """Ids of the constraints of that status to whom it was given on purpose."""
