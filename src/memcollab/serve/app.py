@@ -31,7 +31,7 @@ the key, or the only one there is. Writes take an `Idempotency-Key`: the same ke
 request gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457)
 whose `detail` says what happened, what is valid and what to do next."""
 # A door is its router; what has to be mounted (MCP, a proxy's app) is mounted in ``build_app``.
-DOORS = (http.router,)
+DOORS = http.ROUTERS
 
 
 def build_app(service: Service) -> FastAPI:
