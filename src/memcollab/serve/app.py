@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from memcollab import __version__
-from memcollab.errors import MemCollabError
+from memcollab.errors import BankError, MemCollabError
 from memcollab.records import Recall
 from memcollab.serve import http, problems
 from memcollab.serve.gate import Gate
@@ -22,6 +22,7 @@ from memcollab.serve.problems import Problem
 from memcollab.serve.proxy import Proxy
 from memcollab.serve.replays import Replays
 from memcollab.serve.service import Service
+from memcollab.serve.watch import LOG
 
 ABOUT = """\
 One shared memory for LLM agents that run on different models.
@@ -68,7 +69,10 @@ def build_app(service: Service) -> FastAPI:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return problems.answer(error, request.scope["state"]["request_id"])
+    id = request.scope["state"]["request_id"]
+    if isinstance(error, BankError):
+        LOG.warning("bank failed", extra={"fields": {"request": id, "error": str(error)}})
+    return problems.answer(error, id)
 
 
 _Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]

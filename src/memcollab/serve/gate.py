@@ -20,9 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memcollab.errors import KeyNeeded, MemCollabError, NotFound, TryLater
 from memcollab.serve import problems
-from memcollab.serve.banks import DOORS, NAME
 from memcollab.serve.keys import NEIGHBOUR, Caller
 from memcollab.serve.ledger import AUDIT, now
+from memcollab.serve.places import DOORS, NAME
 from memcollab.serve.service import Service
 from memcollab.serve.watch import LOG, caller_trace
 
