@@ -3,7 +3,8 @@ metrics and audit going out.
 
 It is plain ASGI: nothing of it is paid twice, and it stands before MCP's and the proxy's apps as
 before our own. What it finds is in ``scope["state"]``: ``bank_name``, ``caller``, ``request_id``; a
-door may leave ``timings`` there, milliseconds by stage, for the ``Server-Timing`` header.
+door may leave ``timings`` there, milliseconds by stage, for the ``Server-Timing`` header, and
+``audited``, what the audit is to call a write.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from memcollab.serve.watch import LOG, caller_trace
 OPEN = frozenset({"/healthz", "/readyz", "/v1/openapi.json"})
 _UPLOADS = frozenset({"/v1/trajectories/files", "/v1/import"})
 # Recalls are stored with their time and agent; an audit of them would double what one costs.
-_UNAUDITED = frozenset({"/v1/recall"})
+# Of MCP's calls, all to one path, a tool that changes something says so.
+_UNAUDITED = frozenset({"/v1/recall", "/mcp"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.I)
@@ -175,7 +177,8 @@ class _Visit:
     @property
     def _is_write(self) -> bool:
         done = self.status < 400 and self.method not in _SAFE
-        return done and self.path not in _UNAUDITED and self.caller is not None
+        audited = self.path not in _UNAUDITED or "audited" in self.scope["state"]
+        return done and audited and self.caller is not None
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         timings = self.scope["state"].get("timings", {})
@@ -195,7 +198,7 @@ class _Visit:
             "bank": self.scope["state"].get("bank_name"),
             "key": caller.key,
             "who": caller.name,
-            "action": f"{self.method} {self.route}",
+            "action": self.scope["state"].get("audited") or f"{self.method} {self.route}",
             "target": self.path,
             "status": self.status,
             "request": self.id,
