@@ -274,6 +274,13 @@ def test_a_page_of_another_origin_may_not_call(two: tuple[str, Service], bank: P
         host = {"Host": "evil.example"}
         assert httpx.post(f"{open_}/mcp", json=call, headers=headers | host).status_code == 401
         assert httpx.post(f"{open_}/mcp", json=call, headers=headers).is_success
+        own = {"Origin": open_}
+        assert httpx.post(f"{open_}/mcp", json=call, headers=headers | own).is_success
+        for method in ("GET", "DELETE"):  # a stream would hold up the end of the server
+            refused = httpx.request(method, f"{open_}/mcp", headers=headers)
+            assert refused.status_code == 405
+            assert refused.headers["content-type"] == "application/problem+json"
+        assert 'route="/mcp"' in httpx.get(f"{open_}/metrics").text
 
 
 def test_calls_side_by_side_are_all_answered(two: tuple[str, Service]) -> None:

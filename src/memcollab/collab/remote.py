@@ -319,9 +319,9 @@ class RemoteBank:
         return found
 
     def quarantine(self, *, needed: int | None = None) -> list[Waiting]:
-        """Quarantined constraints: who stands behind each, and why it waits, by the server's
-        rule."""
-        _only_here("how many sources are needed", needed)
+        """Quarantined constraints: who stands behind each, and why it waits. How many sources are
+        ``needed`` the server's recipe says, here and below."""
+        del needed
         found = self._connection.ask("GET", "/quarantine").json()
         return [
             Waiting(
@@ -349,8 +349,7 @@ class RemoteBank:
         dry_run: bool = False,
     ) -> Decided:
         """Trust a source, distrust it, or retract everything that only it brought."""
-        del actor
-        _only_here("how many sources are needed", needed)
+        del actor, needed
         body = {"source": source, "trust": value, "reason": reason, "dry_run": dry_run}
         answer = self._connection.ask("POST", "/sources/trust", json=body, once=True)
         return _DECIDED.validate_json(answer.content)
@@ -365,8 +364,7 @@ class RemoteBank:
         dry_run: bool = False,
     ) -> Decided:
         """Learn nothing more from these runs and contrasts, and undo what was; or restore them."""
-        del actor
-        _only_here("how many sources are needed", needed)
+        del actor, needed
         body = {"ids": ids, "reason": reason, "restore": restore, "dry_run": dry_run}
         answer = self._connection.ask("POST", "/retract", json=body, once=True)
         return _DECIDED.validate_json(answer.content)

@@ -62,7 +62,8 @@ def build_app(service: Service) -> FastAPI:
             include_in_schema=False,
         )
     app.state.mcp = Mcp(service.limits.body)
-    app.router.routes.append(Route("/mcp", app.state.mcp))
+    # It pushes nothing, so there is no stream to GET, and no session to DELETE.
+    app.router.routes.append(Route("/mcp", app.state.mcp, methods=["POST"]))
     app.add_api_route("/healthz", healthz, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
     app.add_api_route("/metrics", metrics, include_in_schema=False)

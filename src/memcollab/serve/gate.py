@@ -157,12 +157,13 @@ class _Visit:
 
     @property
     def is_neighbour(self) -> bool:
-        """Whether it came from this machine, and from no browser page or proxy that anyone else may
-        be behind."""
+        """Whether it came from this machine, and from no browser page (but our own) or proxy that
+        anyone else may be behind."""
+        host = self.headers.get("host", "")
         return (
             (self.address in ("127.0.0.1", "::1", "testclient"))
-            and _LOOPBACK_HOST.fullmatch(self.headers.get("host", "")) is not None
-            and "origin" not in self.headers
+            and _LOOPBACK_HOST.fullmatch(host) is not None
+            and self.headers.get("origin") in (None, f"http://{host}")
             and not any(name in self.headers for name in _FORWARDED)
         )
 
@@ -209,7 +210,7 @@ class _Visit:
     def route(self) -> str:
         """The pattern of the path, so that ids do not become labels."""
         pattern = getattr(self.scope.get("route"), "path", None)
-        return pattern or (self.path if self.path in OPEN else "other")
+        return pattern or (self.path if self.path in (*OPEN, "/mcp") else "other")
 
     def finish(self) -> None:
         spent = time.perf_counter() - self._began
