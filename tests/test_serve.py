@@ -803,6 +803,36 @@ def test_serve_and_key_work_from_the_command_line(tmp_path: Path) -> None:
         process.wait(30)
 
 
+def test_a_served_bank_is_curated_from_the_command_line(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command that guards a bank takes a URL: edit, snapshot, distrust, approve, go back."""
+    from memcollab.cli import app
+
+    def bank(*arguments: str) -> Any:
+        capsys.readouterr()
+        app(["bank", *arguments, "--bank", url, "--json"], standalone_mode=False)
+        return json.loads(capsys.readouterr().out)
+
+    (old, *_) = bank("list")["constraints"]
+    (new,) = bank("edit", old["id"], "--avoid", "haste", "--reason", "clearer")["constraints"]
+    assert (new["avoid"], new["status"]) == ("haste", "active")
+    assert bank("snapshot", "monday")["name"] == "monday"
+    decided = bank("distrust", *bank("sources"), "--dry-run")
+    assert decided["dry_run"]
+    bank("distrust", *bank("sources"))
+    (waiting, *_) = bank("quarantine")["waiting"]
+    bank("approve", waiting["id"], "--reason", "looked at")
+    changed = {one["constraint_id"] for one in bank("diff", "monday")["differences"]}
+    assert waiting["id"] not in changed
+    assert changed
+    assert set(bank("rollback", "--to", "monday")["restored"]) >= changed
+    with MemCollab(url) as memory:
+        (run, *_) = memory.bank.provenance(new["id"]).sources
+    assert bank("retract", "--trajectory", run.preferred.id)["value"] == "retracted"
+    assert bank("log")["decisions"]
+
+
 def test_an_application_can_be_built_twice(team: Path) -> None:
     """Metrics and routes belong to one application, not to the process."""
     service = service_over(team)
