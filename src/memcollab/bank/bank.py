@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -34,7 +34,7 @@ from memcollab.bank import (
 )
 from memcollab.bank.address import database_at
 from memcollab.bank.browse import Paired, Refused, Taught
-from memcollab.bank.database import Database
+from memcollab.bank.database import Database, Pause
 from memcollab.bank.decisions import Decided, Decision, Who
 from memcollab.bank.importing import Admit, Imported, Importer
 from memcollab.bank.learning import Merged, Pending, Plan, Screened
@@ -63,6 +63,8 @@ from memcollab.records import (
     Task,
     Trajectory,
 )
+
+T = TypeVar("T")
 
 
 class Bank:
@@ -608,15 +610,17 @@ class Bank:
     def wait_for_change(self, since: int, *, timeout: float) -> int:
         """Return as soon as ``sequence()`` is another than ``since``, whoever made the change, or
         after ``timeout`` seconds; what it is then."""
-        deadline = time.monotonic() + timeout
         self._check_open()
         with self._database.explained(), self._database.listening() as pause:
-            while (now := self.sequence()) == since:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                pause(left)
-            return now
+            return _asked_until_not(since, self.sequence, pause, timeout)
+
+    @contextmanager
+    def following(self) -> Iterator[Callable[[Versions, float], Versions]]:
+        """While it is open: a function that returns as soon as ``versions()`` are others than
+        those given, or after so many seconds; what they are then. It keeps one connection."""
+        self._check_open()
+        with self._database.explained(), self._database.listening() as pause:
+            yield lambda since, timeout: _asked_until_not(since, self.versions, pause, timeout)
 
     def index_rows(self, since: int = 0) -> IndexRows:
         """Constraints of every status with the ids of their source tasks, and the sequence number
@@ -835,6 +839,17 @@ class Bank:
             with self._writing() as connection:
                 importer.bring(connection, group, _now())
         return report
+
+
+def _asked_until_not(since: T, ask: Callable[[], T], pause: Pause, timeout: float) -> T:
+    """What ``ask`` says as soon as that is not ``since``, or after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while (now := ask()) == since:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        pause(left)
+    return now
 
 
 def _now() -> str:

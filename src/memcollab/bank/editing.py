@@ -43,21 +43,28 @@ def edit(
     founded = memory.new_constraints(connection, [after])
     _back(connection, before, after, who)
     why = f"supersedes {before.id}" + (f": {who.reason}" if who.reason else "")
-    said = {"actor": who.actor, "at": who.at}
     memory.settle(
         connection,
         [after.id],
         founded,
+        actor=who.actor,
         action="edited",
+        at=who.at,
         needed=who.needed,
         reason=why,
-        **said,
     )
     if founded and decided:
-        given = {"action": "kept", "reason": f"as {before.id} had it"}
-        memory.set_status(connection, after.id, before.status, **said, **given)
+        _keep_status(connection, before, after.id, who)
     by = f"by {after.id}" + (f": {who.reason}" if who.reason else "")
-    memory.set_status(connection, before.id, "retired", action="superseded", reason=by, **said)
+    memory.set_status(
+        connection,
+        before.id,
+        "retired",
+        actor=who.actor,
+        action="superseded",
+        reason=by,
+        at=who.at,
+    )
     _inherit_conflicts(connection, before.id, after.id)
     (made,) = memory.all_constraints(connection, [after.id])
     if made.status == "retired":
@@ -66,6 +73,14 @@ def edit(
             f"words for it. Next: memcollab bank show {before.id}"
         )
     return made
+
+
+def _keep_status(connection: sa.Connection, before: Constraint, after_id: str, who: Who) -> None:
+    """What was decided of the old words holds for the new ones."""
+    (made,) = memory.all_constraints(connection, [after_id])
+    kept = made.model_copy(update={"status": before.status})
+    step = memory.Step(made, kept, "kept", f"as {before.id} had it", decided=True)
+    memory.write(connection, [step], actor=who.actor, at=who.at)
 
 
 def _check(before: Constraint, after: Constraint, held: Constraint | None) -> None:
@@ -94,8 +109,8 @@ def _back(connection: sa.Connection, before: Constraint, after: Constraint, who:
         trust.bring(connection, [row["id"] for row in rows], trust.OWN_WRITER, who.at, "trusted")
         return
     # It came as a line of an import with no draft behind it: so does what supersedes it.
-    for source, value in trust.sources_of(connection, [before.id])[before.id].items():
-        trust.bring(connection, [after.id], source, who.at, value)
+    for source in trust.sources_of(connection, [before.id])[before.id]:
+        trust.bring(connection, [after.id], source, who.at, "untrusted")  # it is known already
 
 
 def _draft(row: Stored, before: Constraint, after: Constraint, who: Who) -> Row:

@@ -35,10 +35,8 @@ def heirs(connection: sa.Connection, constraints: Iterable[Constraint]) -> dict[
     reached = {id: _reached(edges, id) for id in gone}
     after = {id for line in reached.values() for id in line}
     held = {one.id: one for one in all_constraints(connection, after) if one.status != "retired"}
-    found = {
-        id: next((held[one] for one in line if one in held), None) for id, line in reached.items()
-    }
-    return {id: heir for id, heir in found.items() if heir is not None}
+    nearest = {id: next((one for one in line if one in held), None) for id, line in reached.items()}
+    return {id: held[one] for id, one in nearest.items() if one is not None}
 
 
 def _reached(edges: Edges, start: str) -> list[str]:

@@ -270,7 +270,10 @@ def _bank(path: str | None, *, write: bool = False) -> Bank:
     from memcollab import settings
     from memcollab.bank import Bank
 
-    return Bank.open(settings.load(bank=path).bank, create=False, read_only=not write)
+    chosen = settings.load(bank=path)
+    if chosen.bank.startswith(("http://", "https://")):
+        return chosen.collab().bank
+    return Bank.open(chosen.bank, create=False, read_only=not write)
 
 
 def _needed() -> int:

@@ -12,17 +12,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from memcollab import __version__
-from memcollab.errors import MemCollabError
+from memcollab.errors import BankError, MemCollabError
 from memcollab.records import Recall
 from memcollab.serve import http
 from memcollab.serve.gate import Gate
+from memcollab.serve.mcp_http import Mcp
 from memcollab.serve.pages import refusal, routes
 from memcollab.serve.problems import Problem
 from memcollab.serve.proxy import Proxy
 from memcollab.serve.replays import Replays
 from memcollab.serve.service import Service
+from memcollab.serve.watch import LOG
 
 ABOUT = """\
 One shared memory for LLM agents that run on different models.
@@ -31,8 +34,8 @@ Paths may begin with the name of a bank: `/team/v1/recall`. Without it they are 
 the key, or the only one there is. Writes take an `Idempotency-Key`: the same key with the same
 request gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457)
 whose `detail` says what happened, what is valid and what to do next."""
-# A door is its router; what has to be mounted (MCP, a proxy's app) is mounted in ``build_app``.
-DOORS = (http.router, routes.router, routes.entrance)
+# A door is its routers; what is no router (MCP, the proxy) is added in ``build_app``.
+DOORS = (*http.ROUTERS, routes.router, routes.entrance)
 
 
 def build_app(service: Service) -> FastAPI:
@@ -59,6 +62,9 @@ def build_app(service: Service) -> FastAPI:
             methods=["GET", "POST", "DELETE"],
             include_in_schema=False,
         )
+    app.state.mcp = Mcp(service.limits.body)
+    # It pushes nothing, so there is no stream to GET, and no session to DELETE.
+    app.router.routes.append(Route("/mcp", app.state.mcp, methods=["POST"]))
     app.add_api_route("/healthz", healthz, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
     app.add_api_route("/metrics", metrics, include_in_schema=False)
@@ -69,6 +75,9 @@ def build_app(service: Service) -> FastAPI:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, BankError):
+        id = request.scope["state"]["request_id"]
+        LOG.warning("bank failed", extra={"fields": {"request": id, "error": str(error)}})
     return refusal(error, request.scope)
 
 
@@ -86,7 +95,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if service.banks.default is not None:
         tenant = service.banks.tenant(service.banks.default)
         await to_thread.run_sync(tenant.warm)
-    yield
+    async with app.state.mcp.running():
+        yield
     if service.upstream is not None:
         await app.state.proxy.close()
     await to_thread.run_sync(service.close)

@@ -42,6 +42,9 @@ STATUS: tuple[tuple[type[MemCollabError], int], ...] = (
     (errors.MemCollabError, 500),
 )
 
+# At the end of an error of a database: its own words, which may tell where it is.
+_SAID = re.compile(r"(?<=\.) \(.*\)$", re.DOTALL)
+
 
 class Problem(BaseModel):
     """What every answer that is no success holds (RFC 9457)."""
@@ -104,6 +107,8 @@ def told(error: Exception) -> Told:
     """The status of an error, and what of it may leave the server."""
     if isinstance(error, MemCollabError):
         detail = re.sub(r"'(?:[^' ]*/)+([^'/]*)'", r"'\1'", str(error))
+        if isinstance(error, errors.BankError):  # what its server said is in the log
+            detail = _SAID.sub("", detail)
         wait = math.ceil(error.retry_after) if isinstance(error, errors.TryLater) else 0
         return Told(status_of(error), _public(type(error)), detail, wait)
     if isinstance(error, RequestValidationError):
