@@ -612,13 +612,31 @@ class Bank:
         with self._reading() as connection:
             return trials.pairs(connection, _constraint(connection, id).id)
 
-    def conclude_trial(self, id: str, status: Status, *, actor: str, reason: str) -> bool:
+    def conclude_trial(
+        self,
+        id: str,
+        status: Status,
+        *,
+        actor: str,
+        reason: str,
+        needed: int = INDEPENDENT_SOURCES,
+    ) -> bool:
         """Give a quarantined constraint the status that its trial came to, and log the reason,
-        also where it stays quarantined (once for the same words). False, and nothing is changed,
-        where it is not quarantined any more: somebody has decided meanwhile."""
+        also where it stays quarantined (once for the same words). What only untrusted sources
+        support stays quarantined after a trial that it passed, until ``needed`` independent ones
+        do or somebody approves it. False, and nothing is changed, where it is not quarantined any
+        more: somebody has decided meanwhile."""
         with self._writing() as connection:
             full = resolve(connection, CONSTRAINTS.c.id, id, "constraint")
-            return trials.conclude(connection, full, status, actor=actor, reason=reason, at=_now())
+            return trials.conclude(
+                connection,
+                full,
+                status,
+                actor=actor,
+                reason=reason,
+                at=_now(),
+                needed=needed,
+            )
 
     # ---- caches
 

@@ -359,9 +359,11 @@ def note(
     actor: str,
     reason: str,
     at: str,
+    undecided: bool = False,
 ) -> None:
-    """Log what happened to a constraint without a change of its state."""
-    decided = constraint.id in decided_ids(connection, [constraint.id])
+    """Log what happened to a constraint without a change of its state. With ``undecided`` its
+    status is from now on the rule's of ``trust`` again, whoever set it on purpose."""
+    decided = not undecided and constraint.id in decided_ids(connection, [constraint.id])
     steps = [Step(constraint, constraint, action, reason, decided)]
     write(connection, steps, actor=actor, at=at)
 
