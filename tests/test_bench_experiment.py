@@ -415,6 +415,7 @@ contrasts = 48
     for recipe, told in (
         ("{ max_unsolvd = 1 }", "max_unsolvd"),
         ('{ pairing = "single" }', "pairing"),
+        ('{ admission = "trial" }', "'own' would be empty"),
     ):
         with pytest.raises(UsageError, match=told):
             load(recipe)
