@@ -98,7 +98,8 @@ def test_an_outcome_is_reported_once(learned: Path) -> None:
     reported = as_json("outcome", recall, "--solved", *cost, cwd=learned)
     assert (reported["solved"], reported["usage"]["turns"]) == (True, 3)
     assert reported["usage"]["input_tokens"] is None
-    as_json("outcome", recall, "--solved", cwd=learned)
+    as_json("outcome", recall, "--solved", *cost, cwd=learned)
+    assert "usage=" in memcollab("outcome", recall, "--solved", cwd=learned, code=2).stderr
     memcollab("outcome", recall, "--failed", cwd=learned, code=2)
 
 
