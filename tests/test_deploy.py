@@ -16,7 +16,7 @@ HOW_TO = (REPOSITORY / "docs" / "how-to" / "deploy.md").read_text(encoding="utf-
 
 
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
-    """No setting is unknown or misspelled; that the program is not installed here is all it says."""
+    """No setting is unknown or misspelled."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     unit = tmp_path / "memcollab.service"
