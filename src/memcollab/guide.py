@@ -20,8 +20,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from memcollab.records import Constraint
+
+# Where guidance stands, seen from the text of the task.
+Place = Literal["after", "before"]
 
 _OPEN = "<memcollab-guidance>"
 _CLOSE = "</memcollab-guidance>"
@@ -39,7 +43,7 @@ _RECITE = (
 
 @dataclass(frozen=True)
 class Guidance:
-    """The block to put before a task, its size, and the ids of the constraints in it, in order."""
+    """The block to put beside a task, its size, and the ids of the constraints in it, in order."""
 
     text: str = ""
     tokens: int = 0
