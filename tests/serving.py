@@ -19,14 +19,14 @@ from memcollab.serve.service import Limits, Service
 
 
 def service_over(
-    place: Path,
+    place: str | Path,
     *,
     many: bool = False,
     require_key: bool = False,
     limits: Limits | None = None,
     writer: Any = None,
 ) -> Service:
-    def opener(path: Path, *, create: bool) -> MemCollab:
+    def opener(path: str | Path, *, create: bool) -> MemCollab:
         return MemCollab(path, create=create)
 
     return Service(

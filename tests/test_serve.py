@@ -190,7 +190,21 @@ SCOPES = {
     ("GET", "/v1/constraints"): "recall",
     ("GET", "/v1/constraints/{id}"): "recall",
     ("POST", "/v1/constraints/{id}/status"): "curate",
+    ("POST", "/v1/constraints/{id}/approve"): "curate",
+    ("POST", "/v1/constraints/{id}/edit"): "curate",
+    ("GET", "/v1/constraints/{id}/effects"): "recall",
+    ("GET", "/v1/quarantine"): "curate",
     ("GET", "/v1/changes"): "recall",
+    ("GET", "/v1/sources"): "curate",
+    ("POST", "/v1/sources/trust"): "curate",
+    ("POST", "/v1/retract"): "curate",
+    ("GET", "/v1/decisions"): "curate",
+    ("GET", "/v1/snapshots"): "recall",
+    ("POST", "/v1/snapshots"): "curate",
+    ("GET", "/v1/diff"): "recall",
+    ("POST", "/v1/rollback"): "curate",
+    ("GET", "/v1/log"): "curate",
+    ("GET", "/v1/evidence"): "recall",
     ("GET", "/v1/stats"): "recall",
     ("GET", "/v1/refusals"): "curate",
     ("GET", "/v1/export"): "admin",
@@ -212,18 +226,31 @@ def send(
         "/v1/trajectories/files": {"files": {"file": ("runs.jsonl", b"")}},
         "/v1/learn": {"json": {"dry_run": True}},
         "/v1/constraints/{id}/status": {"json": {"status": "retired"}},
+        "/v1/constraints/{id}/approve": {"json": {"reason": "why"}},
+        "/v1/constraints/{id}/edit": {"json": {"enforce": "other words"}},
+        "/v1/sources/trust": {"json": {"source": id, "trust": "retracted"}},
+        "/v1/retract": {"json": {"ids": [id]}},
+        "/v1/snapshots": {"json": {"dry_run": True}},
+        "/v1/rollback": {"json": {"to": id}},
         "/v1/import": {"content": b"{}"},
         "/v1/banks": {"json": {"name": "theirs"}},
     }
     given = bodies.get(path, {}) if method == "POST" else {}
+    if path == "/v1/diff":
+        given = {"params": {"first": id}}
     return client.request(method, path.replace("{id}", id), headers=headers, **given)
+
+
+# Routes without an id in the path that are asked for one.
+ASKED_FOR = {"/v1/outcomes", "/v1/sources/trust", "/v1/retract", "/v1/rollback", "/v1/diff"}
 
 
 def test_every_route_is_known_to_these_tests() -> None:
     """A new route must say here which scope it needs, and is tried with strangers' keys."""
     routes = {
         (method, route.path)
-        for route in door.router.routes
+        for router in door.ROUTERS
+        for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods
     }
@@ -272,7 +299,7 @@ def test_no_route_reaches_another_bank(two: tuple[str, Service]) -> None:
                     # Without a bank in the path the key's own is meant: the ids are not there.
                     at_home = client_request(client, url, None, method, path, id, token)
                     assert "secretly" not in at_home.text, (method, path)
-                    if "{id}" in path or path == "/v1/outcomes":
+                    if "{id}" in path or path in ASKED_FOR:
                         assert at_home.status_code == 404, (method, path)
         after = io.BytesIO()
         memory.bank.export(after)
@@ -774,6 +801,36 @@ def test_serve_and_key_work_from_the_command_line(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def test_a_served_bank_is_curated_from_the_command_line(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command that guards a bank takes a URL: edit, snapshot, distrust, approve, go back."""
+    from memcollab.cli import app
+
+    def bank(*arguments: str) -> Any:
+        capsys.readouterr()
+        app(["bank", *arguments, "--bank", url, "--json"], standalone_mode=False)
+        return json.loads(capsys.readouterr().out)
+
+    (old, *_) = bank("list")["constraints"]
+    (new,) = bank("edit", old["id"], "--avoid", "haste", "--reason", "clearer")["constraints"]
+    assert (new["avoid"], new["status"]) == ("haste", "active")
+    assert bank("snapshot", "monday")["name"] == "monday"
+    decided = bank("distrust", *bank("sources"), "--dry-run")
+    assert decided["dry_run"]
+    bank("distrust", *bank("sources"))
+    (waiting, *_) = bank("quarantine")["waiting"]
+    bank("approve", waiting["id"], "--reason", "looked at")
+    changed = {one["constraint_id"] for one in bank("diff", "monday")["differences"]}
+    assert waiting["id"] not in changed
+    assert changed
+    assert set(bank("rollback", "--to", "monday")["restored"]) >= changed
+    with MemCollab(url) as memory:
+        (run, *_) = memory.bank.provenance(new["id"]).sources
+    assert bank("retract", "--trajectory", run.preferred.id)["value"] == "retracted"
+    assert bank("log")["decisions"]
 
 
 def test_an_application_can_be_built_twice(team: Path) -> None:

@@ -30,7 +30,8 @@ CHECKS = [
 ]
 OPERATIONS = [
     (method, route.path)
-    for route in door.router.routes
+    for router in door.ROUTERS
+    for route in router.routes
     if isinstance(route, APIRoute)
     for method in sorted(route.methods)
 ]

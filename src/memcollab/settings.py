@@ -35,7 +35,9 @@ class Settings(BaseSettings):
 
     bank: str = Field(default="memcollab.db", description="path or URL of the bank")
     bank_key: SecretStr | None = Field(default=None, description="key of a bank behind a URL")
-    banks: Path | None = Field(default=None, description="folder of the banks that serve serves")
+    banks: str | None = Field(
+        default=None, description="folder, or URL of a PostgreSQL, of the banks that serve serves"
+    )
     recipe: str = Field(
         default="default", description="default, trial, paper-v1, paper-v2 or single"
     )
@@ -74,7 +76,7 @@ class Settings(BaseSettings):
         from memcollab.bank.address import without_password
 
         for name, value in super().__repr_args__():
-            yield name, without_password(value) if name == "bank" else value
+            yield name, without_password(value) if value and name in ("bank", "banks") else value
 
     @property
     def key(self) -> str | None:

@@ -25,17 +25,18 @@ class World:
     learns_with: dict[str, Any] = field(default_factory=dict)
 
 
-@pytest.fixture(params=["path", "url"])
+@pytest.fixture(params=["path", "postgres", "url"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """An empty memory of each kind. A further kind is one more branch here."""
     path = tmp_path / "team.db"
-    if request.param == "path":
-        with MemCollab(path) as memory:
-            yield World(memory, {"writer": WRITER})
-    else:
+    if request.param == "url":
         service = service_over(path, writer=WRITER)
         with serving(service) as url, MemCollab(f"{url}/team") as memory:
             yield World(memory)
+        return
+    place = path if request.param == "path" else request.getfixturevalue("new_schema")()
+    with MemCollab(place) as memory:
+        yield World(memory, {"writer": WRITER})
 
 
 @pytest.fixture
@@ -209,3 +210,112 @@ def test_what_is_no_export_is_refused(world: World) -> None:
     """The same class of error, whichever side reads it."""
     with pytest.raises(BankError):
         world.memory.import_(io.BytesIO(b"not an export\n"))
+
+
+def test_an_edit_supersedes_and_both_stay_to_be_read(learned: World) -> None:
+    """The successor is recalled in place of the edited one; the way between them is known."""
+    memory = learned.memory
+    old = memory.recall("Sort the pebbles", agent="owl-7b").entries[0].constraint
+    new = memory.edit(old.id, enforce="a look at whether it is empty", actor="ada", reason="why")
+    assert (new.when, new.support, new.status) == (old.when, old.support, "active")
+    assert memory.bank.constraint(old.id).status == "retired"
+    assert memory.bank.lineage(old.id) == memory.bank.lineage(new.id) == [old.id, new.id]
+    assert memory.bank.history(new.id)[0].reason == f"supersedes {old.id}: why"
+    ids = [entry.constraint.id for entry in memory.recall("Sort the pebbles").entries]
+    assert new.id in ids
+    assert old.id not in ids
+    with pytest.raises(UsageError, match="are refused: form"):
+        memory.edit(new.id, enforce=" ", actor="ada")
+    with pytest.raises(UsageError, match="is retired"):
+        memory.edit(old.id, enforce="a look at it", actor="ada")
+
+
+def test_evidence_is_the_same_report(learned: World) -> None:
+    """Before any outcome and after one; of the bank, and of one constraint."""
+    memory = learned.memory
+    empty = memory.evidence()
+    assert (empty.judged, empty.categories) == (0, ())
+    assert "Next" not in empty.summary
+    recall = memory.recall("Sort the pebbles", agent="owl-7b")
+    assert memory.effects(recall.entries[0].constraint.id) == ()
+    memory.record_outcome(recall, solved=True)
+    report = memory.evidence()
+    assert report.judged == 1
+    assert {effect.agent for effect in report.categories} == {"owl-7b"}
+    first, *_ = memory.effects(recall.entries[0].constraint.id[:12])
+    assert (first.subject, first.says) == (recall.entries[0].constraint.id, "not known")
+    with pytest.raises(NotFound):
+        memory.effects("c-nothing")
+
+
+def test_a_bad_hour_is_undone(learned: World) -> None:
+    """Snapshot, change, difference, dry run, going back; the log says who did it and why."""
+    bank = learned.memory.bank
+    made = bank.snapshot("before")
+    assert bank.snapshots() == [made]
+    victim = bank.constraints()[0]
+    bank.set_status(victim.id, "retired", actor="ada", reason="in a bad hour")
+    (difference,) = bank.diff("before")
+    assert difference.before is not None
+    assert difference.after is not None
+    assert (difference.before["status"], difference.after["status"]) == ("active", "retired")
+    assert bank.diff("before", "before") == []
+
+    would = bank.rollback("before", actor="ada", dry_run=True)
+    assert would.restored == (victim.id,)
+    assert bank.constraint(victim.id).status == "retired"
+    assert bank.rollback("before", actor="ada", reason="undo").restored == (victim.id,)
+    assert bank.constraint(victim.id) == victim
+    assert bank.history(victim.id)[-1].action == "rolled back"
+    with pytest.raises(NotFound, match="no point"):
+        bank.rollback("nowhere", actor="ada")
+    with pytest.raises(UsageError, match="already"):
+        bank.snapshot("before")
+
+
+def test_what_came_of_a_run_is_taken_back_and_restored(learned: World) -> None:
+    """Nothing is deleted: a retraction is a decision, and so is its end."""
+    bank = learned.memory.bank
+    constraint = bank.constraints()[-1]
+    runs = sorted({source.preferred.id for source in bank.provenance(constraint.id).sources})
+    would = bank.retract(*runs, actor="ada", dry_run=True)
+    assert constraint.id in would.retired
+    assert bank.constraint(constraint.id).status == "active"
+    done = bank.retract(*runs, actor="ada", reason="a broken judge")
+    assert (done.retired, done.value) == (would.retired, "retracted")
+    assert bank.constraint(constraint.id).status == "retired"
+    assert bank.decisions(runs[0])[-1].reason == "a broken judge"
+    assert constraint.id in bank.retract(*runs, actor="ada", restore=True).active
+    assert bank.constraint(constraint.id) == constraint
+    with pytest.raises(NotFound):
+        bank.retract("run-nothing", actor="ada")
+
+
+def test_sources_are_believed_as_somebody_decides(learned: World) -> None:
+    """What came from one who is believed no more waits, until it is approved or he is again."""
+    memory = learned.memory
+    local = memory.bank.sources()
+    assert local["local"] == "trusted"
+    done = memory.bank.set_trust("local", "retracted", actor="ada", reason="a wrong folder")
+    assert len(done.retired) == 3
+    assert memory.bank.sources()["local"] == "retracted"
+    assert memory.bank.constraints(status="active") == []
+    assert len(memory.bank.set_trust("local", "untrusted", actor="ada").quarantined) == 3
+
+    waiting = memory.bank.quarantine()
+    assert len(waiting) == 3
+    assert waiting[0].sources == {"local": "untrusted"}
+    assert "untrusted sources only" in waiting[0].why
+    first = waiting[0].constraint
+    approved = memory.bank.approve(first.id, actor="ada", reason="looked at it")
+    assert approved.status == "active"
+    assert memory.bank.history(first.id)[-1].action == "approved"
+    with pytest.raises(UsageError, match="only a quarantined one"):
+        memory.bank.approve(first.id, actor="ada", reason="again")
+    assert len(memory.bank.set_trust("local", "trusted", actor="ada").active) == 2
+    assert memory.bank.quarantine() == []
+    assert [one.value for one in memory.bank.decisions("local")][-3:] == [
+        *("retracted", "untrusted", "trusted")
+    ]
+    with pytest.raises(NotFound, match="knows no source"):
+        memory.bank.set_trust("nobody", "trusted", actor="ada")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from memcollab.bank import (
     copying,
     decisions,
+    editing,
     evidence,
     export,
     importing,
@@ -26,11 +27,12 @@ from memcollab.bank import (
     runs,
     serving,
     signing,
+    succession,
     trials,
     trust,
 )
 from memcollab.bank.address import database_at
-from memcollab.bank.database import Database
+from memcollab.bank.database import Database, Pause
 from memcollab.bank.decisions import Decided, Decision, Who
 from memcollab.bank.importing import Admit, Imported, Importer
 from memcollab.bank.learning import Merged, Pending, Plan, Screened
@@ -59,6 +61,8 @@ from memcollab.records import (
     Task,
     Trajectory,
 )
+
+T = TypeVar("T")
 
 
 class Bank:
@@ -385,6 +389,36 @@ class Bank:
                 action="approved",
             )
 
+    def edit(
+        self,
+        id: str,
+        *,
+        when: str | None = None,
+        enforce: str | None = None,
+        avoid: str | None = None,
+        actor: str,
+        reason: str | None = None,
+        needed: int = INDEPENDENT_SOURCES,
+    ) -> Constraint:
+        """Say a constraint in other words. The edited one is superseded: it is retired and stays
+        as it was; what stands behind it stands behind the successor, which is returned. The words
+        are stored as they are given: ``MemCollab.edit`` screens them.
+
+        Raises:
+            UsageError: nothing changes, or it is retired.
+        """
+        given = {"when": when, "enforce": enforce, "avoid": avoid}
+        words = {name: value for name, value in given.items() if value is not None}
+        with self._writing() as connection:
+            before = _constraint(connection, id)
+            return editing.edit(connection, before, words, Who(actor, reason, _now(), needed))
+
+    def lineage(self, id: str) -> list[str]:
+        """Ids of the constraints that edits lead to this one from, its own, and those that they
+        lead to from it."""
+        with self._reading() as connection:
+            return succession.lineage(connection, _constraint(connection, id).id)
+
     def decided(self, status: Status) -> frozenset[str]:
         """Ids of the constraints of that status to whom it was given on purpose."""
         with self._reading() as connection:
@@ -509,15 +543,17 @@ class Bank:
     def wait_for_change(self, since: int, *, timeout: float) -> int:
         """Return as soon as ``sequence()`` is another than ``since``, whoever made the change, or
         after ``timeout`` seconds; what it is then."""
-        deadline = time.monotonic() + timeout
         self._check_open()
         with self._database.explained(), self._database.listening() as pause:
-            while (now := self.sequence()) == since:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                pause(left)
-            return now
+            return _asked_until_not(since, self.sequence, pause, timeout)
+
+    @contextmanager
+    def following(self) -> Iterator[Callable[[Versions, float], Versions]]:
+        """While it is open: a function that returns as soon as ``versions()`` are others than
+        those given, or after so many seconds; what they are then. It keeps one connection."""
+        self._check_open()
+        with self._database.explained(), self._database.listening() as pause:
+            yield lambda since, timeout: _asked_until_not(since, self.versions, pause, timeout)
 
     def index_rows(self, since: int = 0) -> IndexRows:
         """Constraints of every status with the ids of their source tasks, and the sequence number
@@ -754,6 +790,17 @@ class Bank:
             with self._writing() as connection:
                 importer.bring(connection, group, _now())
         return report
+
+
+def _asked_until_not(since: T, ask: Callable[[], T], pause: Pause, timeout: float) -> T:
+    """What ``ask`` says as soon as that is not ``since``, or after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while (now := ask()) == since:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        pause(left)
+    return now
 
 
 def _now() -> str:

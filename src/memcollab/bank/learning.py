@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from memcollab.bank import trust
+from memcollab.bank import succession, trust
 from memcollab.bank.lookup import add_rows, select_in
 from memcollab.bank.memory import all_constraints, drafts_and_runs, new_constraints, settle
 from memcollab.bank.rows import (
@@ -241,9 +241,11 @@ def apply(
     waiting = {entry.draft.id for entry in found.pending}
     if strange := sorted(set(plan.assigned) - waiting):
         raise ValueError(f"the merge assigns drafts that are not pending: {strange[:3]}")
-    founded = new_constraints(connection, plan.assigned.values())
-    place_drafts(connection, {draft: into.id for draft, into in plan.assigned.items()})
-    touched = {constraint.id for constraint in plan.assigned.values()}
+    heirs = succession.heirs(connection, {one.id: one for one in plan.assigned.values()}.values())
+    assigned = {draft: heirs.get(into.id, into) for draft, into in plan.assigned.items()}
+    founded = new_constraints(connection, assigned.values())
+    place_drafts(connection, {draft: into.id for draft, into in assigned.items()})
+    touched = {constraint.id for constraint in assigned.values()}
     changed = settle(
         connection,
         touched,

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from memcollab.bank import database
 from memcollab.bank.database import MODE, Database, Pause
-from memcollab.bank.schema import CHANGES, METADATA
+from memcollab.bank.schema import CHANGES, COUNTERS, METADATA
 from memcollab.errors import BankCorrupt, BankError, MissingExtra
 
 try:
@@ -77,7 +77,8 @@ class PostgreSQL(Database):
             )
 
     def finish_tables(self, connection: sa.Connection) -> None:
-        """Whoever changes a constraint notifies the replicas, when it is committed."""
+        """Whoever changes a constraint or reports an outcome notifies the replicas, when it is
+        committed. In a bank that was made before, outcomes are seen by looking."""
         for statement in _NOTIFY:
             connection.exec_driver_sql(statement)
 
@@ -141,6 +142,8 @@ _NOTIFY = (
     "$$ BEGIN PERFORM pg_notify('memcollab_' || md5('memcollab ' || TG_TABLE_SCHEMA), ''); "
     "RETURN NULL; END $$",
     f"CREATE TRIGGER memcollab_notify AFTER INSERT ON {CHANGES.name} "
+    "FOR EACH STATEMENT EXECUTE FUNCTION memcollab_notify()",
+    f"CREATE TRIGGER memcollab_notify AFTER INSERT OR UPDATE ON {COUNTERS.name} "
     "FOR EACH STATEMENT EXECUTE FUNCTION memcollab_notify()",
 )
 

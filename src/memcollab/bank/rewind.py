@@ -166,13 +166,14 @@ def _time(text: str) -> datetime | None:
     if "-" not in text:
         return None
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        # Some times at the ends of the calendar have none in UTC.
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 
 def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    return moment.isoformat(timespec="microseconds")
 
 
 # ---- states

@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     for command in (
         quarantine,
         approve,
+        edit,
         sources,
         trust,
         distrust,
@@ -66,6 +67,27 @@ def approve(
 
     with _bank(bank, write=True) as opened:
         found = opened.approve(constraint_id, actor=_actor(by), reason=reason)
+    show.constraints([found], as_json=as_json)
+
+
+def edit(
+    constraint_id: Annotated[str, typer.Argument(help="Id of a constraint, or its beginning.")],
+    when: Annotated[str | None, typer.Option(help="When it applies, in other words.")] = None,
+    enforce: Annotated[str | None, typer.Option(help="What to do, in other words.")] = None,
+    avoid: Annotated[str | None, typer.Option(help="What to avoid, in other words.")] = None,
+    bank: options.BankPath = None,
+    reason: _Reason = None,
+    by: _By = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say a constraint in other words. The old one is retired and kept; its runs stand behind the
+    new one."""
+    from memcollab import settings
+    from memcollab.cli import show
+
+    with settings.load(bank=bank).collab(create=False) as memory:
+        words = {"when": when, "enforce": enforce, "avoid": avoid}
+        found = memory.edit(constraint_id, **words, actor=_actor(by), reason=reason)
     show.constraints([found], as_json=as_json)
 
 
@@ -248,7 +270,10 @@ def _bank(path: str | None, *, write: bool = False) -> Bank:
     from memcollab import settings
     from memcollab.bank import Bank
 
-    return Bank.open(settings.load(bank=path).bank, create=False, read_only=not write)
+    chosen = settings.load(bank=path)
+    if chosen.bank.startswith(("http://", "https://")):
+        return chosen.collab().bank
+    return Bank.open(chosen.bank, create=False, read_only=not write)
 
 
 def _needed() -> int:

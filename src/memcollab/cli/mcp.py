@@ -11,10 +11,10 @@ def mcp(bank: options.BankPath = None, recipe: options.RecipeName = None) -> Non
     from memcollab.errors import MissingExtra
 
     try:
-        from memcollab.serve.mcp import build
+        from memcollab.serve.mcp import Alone, build
     except ImportError as error:
         raise MissingExtra("memcollab mcp", "serve") from error
 
     with settings.load(bank=bank, recipe=recipe).collab() as memory:
         memory.bank  # noqa: B018 - opened now, so that a broken bank is told at once
-        build(lambda _: memory).run("stdio")
+        build(Alone(memory)).run("stdio")

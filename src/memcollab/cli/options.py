@@ -12,7 +12,10 @@ BankPath = Annotated[
     typer.Option("--bank", "-b", help="Path or URL of the bank.", show_default="memcollab.db"),
 ]
 BanksPath = Annotated[
-    Path | None, typer.Option("--banks", help="Folder of banks, one NAME.db each.")
+    str | None,
+    typer.Option(
+        "--banks", help="Folder of banks, one NAME.db each, or URL of a PostgreSQL of many."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 RecipeName = Annotated[

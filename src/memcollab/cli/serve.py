@@ -32,7 +32,7 @@ def serve(
         typer.Option(help="OpenAI-compatible server for /proxy/v1; its address ends in /v1."),
     ] = None,
 ) -> None:
-    """Serve a bank, or a folder of banks, over HTTP."""
+    """Serve a bank, or a folder or database of banks, over HTTP."""
     from memcollab import settings
     from memcollab.serve.opening import Limits, open_service, run
 

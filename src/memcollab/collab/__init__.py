@@ -49,6 +49,7 @@ from memcollab.recipe import recipe as recipe_named
 from memcollab.records import (
     Agent,
     Category,
+    Constraint,
     Effect,
     EvidenceReport,
     LearnReport,
@@ -438,6 +439,38 @@ class MemCollab:
         return effects(self.bank, constraint, self.recipe.evidence)
 
     # ---- keeping
+
+    def edit(
+        self,
+        constraint: str,
+        *,
+        when: str | None = None,
+        enforce: str | None = None,
+        avoid: str | None = None,
+        actor: str,
+        reason: str | None = None,
+    ) -> Constraint:
+        """Say a constraint in other words, which pass the same screen as drafts do. The edited one
+        is superseded: retired, and kept as it was.
+
+        Args:
+            constraint: its id, or the beginning of it.
+            actor: who edits; the change log keeps it, and the reason.
+
+        Returns:
+            The successor, behind which stands what stood behind the edited one.
+
+        Raises:
+            NotFound: the bank has no such constraint.
+            UsageError: nothing changes, it is retired, or the words are refused.
+        """
+        from memcollab.collab.screening import check_words
+
+        words = {"when": when, "enforce": enforce, "avoid": avoid}
+        if self.recipe.screen:
+            check_words(self.bank, self.bank.constraint(constraint), words)
+        needed = self.recipe.independent_sources
+        return self.bank.edit(constraint, **words, actor=actor, reason=reason, needed=needed)
 
     def import_(
         self,

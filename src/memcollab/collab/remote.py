@@ -18,7 +18,22 @@ import orjson
 from pydantic import TypeAdapter
 
 from memcollab import errors
-from memcollab.bank import Change, Imported, Provenance, RefusedLine, Screened, Stats
+from memcollab.bank import (
+    Change,
+    Decided,
+    Decision,
+    Difference,
+    Imported,
+    Point,
+    Provenance,
+    RefusedLine,
+    RolledBack,
+    Screened,
+    Snapshot,
+    Stats,
+    Trust,
+    Waiting,
+)
 from memcollab.collab import MemCollab
 from memcollab.collab.intake import Progress
 from memcollab.errors import MemCollabError, ServerError, TryLater, UsageError
@@ -27,6 +42,8 @@ from memcollab.records import (
     Agent,
     Category,
     Constraint,
+    Effect,
+    EvidenceReport,
     LearnReport,
     Outcome,
     Recall,
@@ -45,6 +62,13 @@ _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
 _CHANGES: TypeAdapter[list[Change]] = TypeAdapter(list[Change])
 _SCREENED: TypeAdapter[list[Screened]] = TypeAdapter(list[Screened])
 _STATS: TypeAdapter[Stats] = TypeAdapter(Stats)
+_DECIDED: TypeAdapter[Decided] = TypeAdapter(Decided)
+_DECISIONS: TypeAdapter[list[Decision]] = TypeAdapter(list[Decision])
+_SNAPSHOT: TypeAdapter[Snapshot] = TypeAdapter(Snapshot)
+_SNAPSHOTS: TypeAdapter[list[Snapshot]] = TypeAdapter(list[Snapshot])
+_DIFFERENCES: TypeAdapter[list[Difference]] = TypeAdapter(list[Difference])
+_ROLLED_BACK: TypeAdapter[RolledBack] = TypeAdapter(RolledBack)
+_EFFECTS: TypeAdapter[tuple[Effect, ...]] = TypeAdapter(tuple[Effect, ...])
 _TRIES = 4
 _LONGEST_WAIT = 5.0
 _BATCH = 500
@@ -262,6 +286,120 @@ class RemoteBank:
         body = {"status": status, "reason": reason}
         path = f"/constraints/{_part(id)}/status"
         return _constraint(self._connection.ask("POST", path, json=body, once=True).json())
+
+    def approve(self, id: str, *, actor: str | None = None, reason: str) -> Constraint:
+        """Let a quarantined constraint be recalled. The log names the key's owner, not
+        ``actor``."""
+        del actor
+        path = f"/constraints/{_part(id)}/approve"
+        answer = self._connection.ask("POST", path, json={"reason": reason}, once=True)
+        return _constraint(answer.json())
+
+    def edit(
+        self,
+        id: str,
+        *,
+        when: str | None = None,
+        enforce: str | None = None,
+        avoid: str | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> Constraint:
+        """Say a constraint in other words, which the server screens; the successor. The log names
+        the key's owner, not ``actor``."""
+        del actor
+        body = {"when": when, "enforce": enforce, "avoid": avoid, "reason": reason}
+        path = f"/constraints/{_part(id)}/edit"
+        return _constraint(self._connection.ask("POST", path, json=body, once=True).json())
+
+    def lineage(self, id: str) -> list[str]:
+        """Ids of the constraints that edits lead to this one from, its own, and those that they
+        lead to from it."""
+        found: list[str] = self._detail(id)["lineage"]
+        return found
+
+    def quarantine(self, *, needed: int | None = None) -> list[Waiting]:
+        """Quarantined constraints: who stands behind each, and why it waits. How many sources are
+        ``needed`` the server's recipe says, here and below."""
+        del needed
+        found = self._connection.ask("GET", "/quarantine").json()
+        return [
+            Waiting(
+                constraint=_constraint(one["constraint"]),
+                sources=one["sources"],
+                families=tuple(one["families"]),
+                why=one["why"],
+            )
+            for one in found
+        ]
+
+    def sources(self) -> dict[str, str]:
+        """Whoever brought anything, and how far each is trusted."""
+        found = self._connection.ask("GET", "/sources").json()
+        return {one["name"]: one["trust"] for one in found}
+
+    def set_trust(
+        self,
+        source: str,
+        value: Trust,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        needed: int | None = None,
+        dry_run: bool = False,
+    ) -> Decided:
+        """Trust a source, distrust it, or retract everything that only it brought."""
+        del actor, needed
+        body = {"source": source, "trust": value, "reason": reason, "dry_run": dry_run}
+        answer = self._connection.ask("POST", "/sources/trust", json=body, once=True)
+        return _DECIDED.validate_json(answer.content)
+
+    def retract(
+        self,
+        *ids: str,
+        actor: str | None = None,
+        reason: str | None = None,
+        restore: bool = False,
+        needed: int | None = None,
+        dry_run: bool = False,
+    ) -> Decided:
+        """Learn nothing more from these runs and contrasts, and undo what was; or restore them."""
+        del actor, needed
+        body = {"ids": ids, "reason": reason, "restore": restore, "dry_run": dry_run}
+        answer = self._connection.ask("POST", "/retract", json=body, once=True)
+        return _DECIDED.validate_json(answer.content)
+
+    def decisions(self, target: str | None = None) -> list[Decision]:
+        """The log of trust and retractions: whole, or of one source, run or contrast."""
+        asked = {} if target is None else {"target": target}
+        answer = self._connection.ask("GET", "/decisions", params=asked)
+        return _DECISIONS.validate_json(answer.content)
+
+    def snapshot(self, name: str | None = None, *, dry_run: bool = False) -> Snapshot:
+        """Give the present a name to come back to."""
+        body = {"name": name, "dry_run": dry_run}
+        answer = self._connection.ask("POST", "/snapshots", json=body, once=True)
+        return _SNAPSHOT.validate_json(answer.content)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Snapshots, oldest first."""
+        return _SNAPSHOTS.validate_json(self._connection.ask("GET", "/snapshots").content)
+
+    def diff(self, first: str, second: str = "now") -> list[Difference]:
+        """Constraints whose state differs between two points."""
+        asked = {"first": first, "second": second}
+        return _DIFFERENCES.validate_json(
+            self._connection.ask("GET", "/diff", params=asked).content
+        )
+
+    def rollback(
+        self, to: str, *, actor: str | None = None, reason: str | None = None, dry_run: bool = False
+    ) -> RolledBack:
+        """Make the state as of a point the present one."""
+        del actor
+        body = {"to": to, "reason": reason, "dry_run": dry_run}
+        found = self._connection.ask("POST", "/rollback", json=body, once=True).json()
+        return _ROLLED_BACK.validate_python({**found, "to": Point(**found["to"])})
 
     def trajectory(self, id: str) -> Trajectory:
         """One run, whole."""
@@ -527,6 +665,29 @@ class RemoteMemCollab(MemCollab):
         report.kept.update(found["kept"])
         report.refused.extend(RefusedLine(**line) for line in found["refused"])
         return report
+
+    def evidence(self) -> EvidenceReport:
+        """As ``MemCollab.evidence``, by the server's recipe."""
+        return EvidenceReport.model_validate_json(self._connection.ask("GET", "/evidence").content)
+
+    def effects(self, constraint: str) -> tuple[Effect, ...]:
+        """As ``MemCollab.effects``, by the server's recipe."""
+        path = f"/constraints/{_part(constraint)}/effects"
+        return _EFFECTS.validate_json(self._connection.ask("GET", path).content)
+
+    def edit(
+        self,
+        constraint: str,
+        *,
+        when: str | None = None,
+        enforce: str | None = None,
+        avoid: str | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> Constraint:
+        """As ``MemCollab.edit``; the log names the key's owner, not ``actor``."""
+        words = {"when": when, "enforce": enforce, "avoid": avoid}
+        return self.bank.edit(constraint, **words, actor=actor, reason=reason)
 
     def warm(self) -> int:
         """The server does; how many constraints there are."""

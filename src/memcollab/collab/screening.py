@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from memcollab.bank import Bank
 from memcollab.distill import Distilled
+from memcollab.errors import UsageError
 from memcollab.records import Constraint, Draft, Refusal, Trajectory
 from memcollab.screen import SourceText, called_tools, final_answers, screen
 
@@ -48,6 +49,19 @@ def admission(bank: Bank) -> Callable[[Constraint | Draft], Refusal | None]:
         return screen(Draft(contrast_id="", **words), nothing, models)
 
     return admit
+
+
+def check_words(bank: Bank, constraint: Constraint, words: Mapping[str, str | None]) -> None:
+    """Raises: UsageError: ``constraint`` in other ``words`` (None: its own) does not pass."""
+    given = {name: said for name, said in words.items() if said is not None}
+    refusal = admission(bank)(constraint.model_copy(update=given))
+    if refusal is not None:
+        # Of a secret not even the part that gave it away is repeated.
+        detail = f" ({refusal.detail})" if refusal.detail and refusal.reason != "secret" else ""
+        raise UsageError(
+            f"these words for {constraint.id!r} are refused: {refusal.reason}{detail}. "
+            "Valid: advice that passes the screen as drafts do. Next: say it otherwise"
+        )
 
 
 def _source_text(preferred: Trajectory, other: Trajectory) -> SourceText:

@@ -12,16 +12,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from memcollab import __version__
-from memcollab.errors import MemCollabError
+from memcollab.errors import BankError, MemCollabError
 from memcollab.records import Recall
 from memcollab.serve import http, problems
 from memcollab.serve.gate import Gate
+from memcollab.serve.mcp_http import Mcp
 from memcollab.serve.problems import Problem
 from memcollab.serve.proxy import Proxy
 from memcollab.serve.replays import Replays
 from memcollab.serve.service import Service
+from memcollab.serve.watch import LOG
 
 ABOUT = """\
 One shared memory for LLM agents that run on different models.
@@ -30,8 +33,8 @@ Paths may begin with the name of a bank: `/team/v1/recall`. Without it they are 
 the key, or the only one there is. Writes take an `Idempotency-Key`: the same key with the same
 request gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457)
 whose `detail` says what happened, what is valid and what to do next."""
-# A door is its router; what has to be mounted (MCP, a proxy's app) is mounted in ``build_app``.
-DOORS = (http.router,)
+# A door is its routers; what is no router (MCP, the proxy) is added in ``build_app``.
+DOORS = http.ROUTERS
 
 
 def build_app(service: Service) -> FastAPI:
@@ -58,6 +61,9 @@ def build_app(service: Service) -> FastAPI:
             methods=["GET", "POST", "DELETE"],
             include_in_schema=False,
         )
+    app.state.mcp = Mcp(service.limits.body)
+    # It pushes nothing, so there is no stream to GET, and no session to DELETE.
+    app.router.routes.append(Route("/mcp", app.state.mcp, methods=["POST"]))
     app.add_api_route("/healthz", healthz, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
     app.add_api_route("/metrics", metrics, include_in_schema=False)
@@ -68,7 +74,10 @@ def build_app(service: Service) -> FastAPI:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    return problems.answer(error, request.scope["state"]["request_id"])
+    id = request.scope["state"]["request_id"]
+    if isinstance(error, BankError):
+        LOG.warning("bank failed", extra={"fields": {"request": id, "error": str(error)}})
+    return problems.answer(error, id)
 
 
 _Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
@@ -85,7 +94,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if service.banks.default is not None:
         tenant = service.banks.tenant(service.banks.default)
         await to_thread.run_sync(tenant.warm)
-    yield
+    async with app.state.mcp.running():
+        yield
     if service.upstream is not None:
         await app.state.proxy.close()
     await to_thread.run_sync(service.close)

@@ -1,13 +1,9 @@
-"""Banks by name. A tenant reaches no other tenant's rows because what it is given opens one bank.
-
-Names are checked before they become part of a path: lower-case letters, digits, ``-`` and ``_``.
-"""
+"""Banks by name. A tenant reaches no other tenant's rows: what it is given opens one bank."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,26 +12,21 @@ from typing import Any
 
 from anyio import to_thread
 
+from memcollab.bank import Versions
 from memcollab.collab import MemCollab
-from memcollab.errors import BankError, NotFound, UsageError
+from memcollab.errors import BankError, MemCollabError, NotFound
 from memcollab.records import Recall
+from memcollab.serve.places import check_name, place_at
+from memcollab.serve.watch import LOG
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-# First parts of paths that are doors, so no bank can be called so.
-DOORS = frozenset("v1 mcp proxy pages static healthz readyz metrics docs".split())
 _GROUP = 256
-# Opens the bank at a path; ``create`` makes it.
+# How long a watcher waits for news before it looks whether it is to end, rests between two, and
+# stays away from a server that failed.
+_LOOK_SECONDS = 0.5
+_BREATH_SECONDS = 0.1
+_RETRY_SECONDS = 2.0
+# Opens the bank at a path or URL; ``create`` makes it.
 Opener = Callable[..., MemCollab]
-
-
-def check_name(name: str) -> str:
-    """Raises: UsageError: it cannot be the name of a bank."""
-    if not NAME.fullmatch(name) or name in DOORS:
-        raise UsageError(
-            f"{name!r} is no name of a bank. Valid: 1 to 63 of a-z, 0-9, - and _, a letter or "
-            f"digit first; not {', '.join(sorted(DOORS))}. Next: choose another name"
-        )
-    return name
 
 
 class Keeper:
@@ -96,19 +87,23 @@ class Tenant:
 
     A warm recall takes a millisecond or two and runs in the event loop: handing it to a thread
     costs more than it saves. One that has to load or rebuild the index runs in a thread, and those
-    that come meanwhile wait there.
+    that come meanwhile wait there. Over a server of databases all run in threads: each asks it for
+    the bank's versions, and the loop must not wait for that.
     """
 
-    def __init__(self, name: str, memory: MemCollab) -> None:
+    def __init__(self, name: str, memory: MemCollab, *, shared: bool = False) -> None:
         self.name = name
         self.memory = memory
         self._lock = threading.Lock()
-        self._warm_at = -1
+        self._warm_at: Versions | None = None
         self._keeper = Keeper(memory.bank.save_recalls)
+        self._watcher = Watcher(self) if shared else None
 
     async def recall(self, *, store: bool, **asked: Any) -> Recall:
         """As ``MemCollab.recall``."""
-        if self._is_warm() and self._lock.acquire(blocking=False):
+        if self._watcher is not None:
+            recall = await to_thread.run_sync(self._refreshed_recall, store, asked)
+        elif self._is_warm() and self._lock.acquire(blocking=False):
             try:
                 recall = self._recall(store, asked)
             finally:
@@ -120,10 +115,15 @@ class Tenant:
         return recall
 
     def _is_warm(self) -> bool:
-        return self.memory.bank.sequence() == self._warm_at
+        return self.memory.bank.versions() == self._warm_at
 
     def _recall(self, store: bool, asked: dict[str, Any]) -> Recall:
         return self.memory.recall(store=store, keep=_later, **asked)
+
+    def _refreshed_recall(self, store: bool, asked: dict[str, Any]) -> Recall:
+        """A recall takes in what has changed, and its watcher has taken in most of it before."""
+        with self._lock:
+            return self._recall(store, asked)
 
     def _warm_recall(self, store: bool, asked: dict[str, Any]) -> Recall:
         with self._lock:
@@ -138,14 +138,60 @@ class Tenant:
                 self._warm()
 
     def _warm(self) -> None:
-        before = self.memory.bank.sequence()
+        before = self.memory.bank.versions()
         self.memory.warm()
         self._warm_at = before
 
     def close(self) -> None:
         """Store what is waiting and let go of the bank."""
+        if self._watcher is not None:
+            self._watcher.close()
         self._keeper.close()
         self.memory.close()
+
+
+class Watcher:
+    """Takes in what other replicas change as they change it, so that no recall has to wait for it.
+
+    A recall asks the bank for its versions all the same: what it answers from is never old, whether
+    or not somebody was told.
+    """
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self._over = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=f"memcollab-watcher-{tenant.name}", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End within a moment."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(_BREATH_SECONDS):
+            try:
+                self._follow()
+            except MemCollabError as error:  # the server is away; recalls say so to their callers
+                LOG.warning(
+                    "watching stopped",
+                    extra={"fields": {"bank": self._tenant.name, "error": type(error).__name__}},
+                )
+                self._over.wait(_RETRY_SECONDS)
+
+    def _follow(self) -> None:
+        bank = self._tenant.memory.bank
+        with bank.following() as next_versions:
+            seen = bank.versions()
+            while not self._over.is_set():
+                found = next_versions(seen, _LOOK_SECONDS)
+                if found != seen:
+                    seen = found
+                    self._tenant.warm()
+                    # Outcomes may come by the hundred; those of a moment are taken in together.
+                    self._over.wait(_BREATH_SECONDS)
 
 
 def _later(_recall: Recall) -> None:
@@ -153,15 +199,16 @@ def _later(_recall: Recall) -> None:
 
 
 class Banks:
-    """The banks of a server: one file, or every ``NAME.db`` of a folder. Each is opened once.
+    """The banks of a server, each opened once.
 
     Args:
-        place: the file of the one bank, or the folder of many.
-        opener: makes the ``MemCollab`` of a path.
+        place: the file of the one bank or the folder of many, or a URL of PostgreSQL.
+        opener: makes the ``MemCollab`` of a path or URL.
+        many: whether there are many banks, by name.
     """
 
-    def __init__(self, place: Path, opener: Opener, *, many: bool) -> None:
-        self.place = place
+    def __init__(self, place: str | Path, opener: Opener, *, many: bool) -> None:
+        self.place = place_at(place, many=many)
         self.many = many
         self._opener = opener
         self._open: dict[str, Tenant] = {}
@@ -170,19 +217,16 @@ class Banks:
     @property
     def default(self) -> str | None:
         """The bank of a request that names none: the one there is."""
-        return None if self.many else single_name(self.place)
+        return self.place.default
 
     @property
-    def ledger(self) -> Path:
+    def ledger(self) -> str | Path:
         """Where the server's own records are kept; no bank can have this name."""
-        return ledger_of(self.place, many=self.many)
+        return self.place.ledger
 
     def names(self) -> list[str]:
         """Banks that exist, by name."""
-        if self.default is not None:
-            return [self.default]
-        found = (path.stem for path in self.place.glob("*.db"))
-        return sorted(name for name in found if NAME.fullmatch(name))
+        return self.place.names()
 
     def opened(self, name: str) -> Tenant | None:
         """The bank of that name, if it is open; never waits."""
@@ -192,52 +236,41 @@ class Banks:
         """The bank of that name. Raises: NotFound: there is none."""
         with self._lock:
             if name not in self._open:
-                self._open[name] = Tenant(name, self.memory(name))
+                self._open[name] = Tenant(name, self.memory(name), shared=self.place.shared)
             return self._open[name]
 
     def memory(self, name: str) -> MemCollab:
         """A new object over the bank of that name, for work beside its recalls."""
-        path = self._path(name)
-        if self.many and not path.exists():
+        self.place.check(name)
+        if self.many and not self.place.exists(name):
             raise NotFound(f"there is no bank {name!r}. Next: POST /v1/banks, with an admin key")
-        memory = self._opener(path, create=not self.many)
-        with self._named(name):
+        target = self.place.target(name)
+        memory = self._opener(target, create=not self.many)
+        with _named(name, target):
             memory.bank  # noqa: B018 - opened now, so that a broken bank is told at once
         return memory
 
     def create(self, name: str) -> bool:
         """Make a bank; False if it exists. Raises: UsageError: no name, or one bank only."""
-        path = self._path(check_name(name))
-        if path.exists():
+        check_name(name)
+        self.place.check(name)
+        if self.place.exists(name):
             return False
-        self._opener(path, create=True).bank.close()
+        self.place.make(name)
+        self._opener(self.place.target(name), create=True).bank.close()
         return True
-
-    def _path(self, name: str) -> Path:
-        if self.many:
-            return self.place / f"{check_name(name)}.db"
-        if name != self.default:
-            raise NotFound(f"there is no bank {name!r}. Valid: {self.default!r}")
-        return self.place
-
-    @contextmanager
-    def _named(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except BankError as error:
-            raise type(error)(str(error).replace(str(self._path(name)), name)) from error
 
     def close(self) -> None:
         for tenant in self._open.values():
             tenant.close()
         self._open.clear()
+        self.place.close()
 
 
-def single_name(path: Path) -> str:
-    """The name of the only bank of a server: its file's, as far as that can be a name."""
-    name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_")[:63]
-    return name or "bank"
-
-
-def ledger_of(place: Path, *, many: bool) -> Path:
-    return place / ".server.db" if many else Path(f"{place}.server")
+@contextmanager
+def _named(name: str, target: str | Path) -> Iterator[None]:
+    """Errors call the bank by its name, not by where it is."""
+    try:
+        yield
+    except BankError as error:
+        raise type(error)(str(error).replace(str(target), name)) from error

@@ -3,7 +3,8 @@ metrics and audit going out.
 
 It is plain ASGI: nothing of it is paid twice, and it stands before MCP's and the proxy's apps as
 before our own. What it finds is in ``scope["state"]``: ``bank_name``, ``caller``, ``request_id``; a
-door may leave ``timings`` there, milliseconds by stage, for the ``Server-Timing`` header.
+door may leave ``timings`` there, milliseconds by stage, for the ``Server-Timing`` header, and
+``audited``, what the audit is to call a write.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memcollab.errors import KeyNeeded, MemCollabError, NotFound, TryLater
 from memcollab.serve import problems
-from memcollab.serve.banks import DOORS, NAME
 from memcollab.serve.keys import NEIGHBOUR, Caller
 from memcollab.serve.ledger import AUDIT, now
+from memcollab.serve.places import DOORS, NAME
 from memcollab.serve.service import Service
 from memcollab.serve.watch import LOG, caller_trace
 
@@ -30,7 +31,8 @@ from memcollab.serve.watch import LOG, caller_trace
 OPEN = frozenset({"/healthz", "/readyz", "/v1/openapi.json"})
 _UPLOADS = frozenset({"/v1/trajectories/files", "/v1/import"})
 # Recalls are stored with their time and agent; an audit of them would double what one costs.
-_UNAUDITED = frozenset({"/v1/recall"})
+# Of MCP's calls, all to one path, a tool that changes something says so.
+_UNAUDITED = frozenset({"/v1/recall", "/mcp"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.I)
@@ -155,12 +157,13 @@ class _Visit:
 
     @property
     def is_neighbour(self) -> bool:
-        """Whether it came from this machine, and from no browser page or proxy that anyone else may
-        be behind."""
+        """Whether it came from this machine, and from no browser page (but our own) or proxy that
+        anyone else may be behind."""
+        host = self.headers.get("host", "")
         return (
             (self.address in ("127.0.0.1", "::1", "testclient"))
-            and _LOOPBACK_HOST.fullmatch(self.headers.get("host", "")) is not None
-            and "origin" not in self.headers
+            and _LOOPBACK_HOST.fullmatch(host) is not None
+            and self.headers.get("origin") in (None, f"http://{host}")
             and not any(name in self.headers for name in _FORWARDED)
         )
 
@@ -175,7 +178,8 @@ class _Visit:
     @property
     def _is_write(self) -> bool:
         done = self.status < 400 and self.method not in _SAFE
-        return done and self.path not in _UNAUDITED and self.caller is not None
+        audited = self.path not in _UNAUDITED or "audited" in self.scope["state"]
+        return done and audited and self.caller is not None
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         timings = self.scope["state"].get("timings", {})
@@ -195,7 +199,7 @@ class _Visit:
             "bank": self.scope["state"].get("bank_name"),
             "key": caller.key,
             "who": caller.name,
-            "action": f"{self.method} {self.route}",
+            "action": self.scope["state"].get("audited") or f"{self.method} {self.route}",
             "target": self.path,
             "status": self.status,
             "request": self.id,
@@ -206,7 +210,7 @@ class _Visit:
     def route(self) -> str:
         """The pattern of the path, so that ids do not become labels."""
         pattern = getattr(self.scope.get("route"), "path", None)
-        return pattern or (self.path if self.path in OPEN else "other")
+        return pattern or (self.path if self.path in (*OPEN, "/mcp") else "other")
 
     def finish(self) -> None:
         spent = time.perf_counter() - self._began

@@ -26,6 +26,7 @@ from memcollab.serve.watch import LOG
 
 _BEAT_SECONDS = 2.0
 _SILENT = timedelta(seconds=20)
+_RUNNING = JOBS.c.state == "running"
 State = Literal["running", "done", "failed", "lost"]
 
 
@@ -48,14 +49,13 @@ class Job(BaseModel):
 
 
 class Jobs:
-    """The jobs of one server; one at a time for each bank."""
+    """The jobs of one server; one at a time for each bank, whichever replica it runs on."""
 
     def __init__(self, ledger: Ledger, banks: Banks, writer: Mapping[str, Any]) -> None:
         self._ledger = ledger
         self._banks = banks
         self._writer = writer
         self._running: dict[str, str] = {}
-        self._lock = threading.Lock()
 
     def start(self, bank: str, options: Mapping[str, Any]) -> Job:
         """Begin to learn from the runs that a bank holds.
@@ -70,19 +70,27 @@ class Jobs:
                 "Next: memcollab serve --writer PROVIDER:MODEL"
             )
         id = f"job-{uuid4().hex[:20]}"
-        with self._lock:
-            if bank in self._running:
-                raise TryLater(
-                    f"the job {self._running[bank]!r} learns into {bank!r} already. "
-                    f"Next: follow it at /v1/learn/{self._running[bank]}",
-                    retry_after=5,
-                )
-            self._running[bank] = id
+        self._forget_silent(bank)
         row = {"id": id, "bank": bank, "state": "running", "started": now(), "beat": now()}
-        self._ledger.add(JOBS, row)
+        if not self._ledger.add(JOBS, row):
+            raise TryLater(
+                f"a job learns into {bank!r} already: {self._at_work(bank)}. "
+                "Next: follow it at /v1/learn/ID, or wait",
+                retry_after=5,
+            )
+        self._running[bank] = id
         # A daemon: it must not hold up the end of the server, and loses nothing by it.
         threading.Thread(target=self._run, args=(id, bank, options), daemon=True).start()
         return self.job(bank, id)
+
+    def _forget_silent(self, bank: str) -> None:
+        """A job whose server ended holds up no other."""
+        silent = sa.and_(JOBS.c.bank == bank, _RUNNING, JOBS.c.beat < ago(_SILENT))
+        self._ledger.change(JOBS.update().where(silent).values(state="lost"))
+
+    def _at_work(self, bank: str) -> str:
+        rows = self._ledger.rows(sa.select(JOBS).where(JOBS.c.bank == bank, _RUNNING))
+        return rows[0]["id"] if rows else "it has just ended"
 
     def job(self, bank: str, id: str) -> Job:
         """A job of that bank. Raises: NotFound."""
@@ -138,7 +146,7 @@ class Jobs:
             self._set(id)
 
     def _set(self, id: str, **values: Any) -> None:
-        still = sa.and_(JOBS.c.id == id, JOBS.c.state == "running")
+        still = sa.and_(JOBS.c.id == id, _RUNNING)
         self._ledger.change(JOBS.update().where(still).values(beat=now(), **values))
 
 

@@ -23,7 +23,7 @@ from memcollab.serve.ledger import KEYS, Ledger, now
 SCOPES = {
     "recall": "recall, and read constraints and counts",
     "record": "report outcomes, add trajectories",
-    "curate": "change the status of constraints, start learning",
+    "curate": "change constraints and whom to believe, take back, go back, start learning",
     "admin": "everything, and export, import, audit and new banks",
 }
 _REMEMBERED_SECONDS = 1.0

@@ -6,15 +6,17 @@ statement, so SQLite and PostgreSQL need no lock of ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from memcollab.bank.text import portable
 from memcollab.errors import BankError
 
 METADATA = sa.MetaData()
@@ -69,6 +71,20 @@ JOBS = sa.Table(
     sa.Column("beat", sa.String(40), nullable=False),
 )
 
+# One learns into a bank at a time, whichever replica it runs on.
+_RUNNING = JOBS.c.state == "running"
+ONE_RUNNING = sa.Index(
+    "one_running_job",
+    JOBS.c.bank,
+    unique=True,
+    sqlite_where=_RUNNING,
+    postgresql_where=_RUNNING,
+)
+for _table in METADATA.tables.values():
+    for _column in _table.columns:
+        if isinstance(_column.type, sa.String):
+            _column.type = portable(_column.type)  # a path may hold what PostgreSQL cannot
+
 
 def now() -> str:
     """ISO 8601 in UTC."""
@@ -80,20 +96,29 @@ def ago(span: timedelta) -> str:
 
 
 class Ledger:
-    """Open it on a path or a SQLAlchemy URL; made where there is none.
+    """Open it on a path or a URL of PostgreSQL; made where there is none.
 
     Raises:
         BankError: it cannot be opened, read or written.
     """
 
     def __init__(self, target: str | Path) -> None:
-        self._name = str(target)
-        url = str(target) if "://" in str(target) else f"sqlite:///{Path(target).absolute()}"
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
+        self._explained: Callable[[], AbstractContextManager[None]] = _explained
+        if "://" in str(target):
+            from memcollab.bank.postgres import explained
+
+            url = sa.make_url(str(target)).set(drivername="postgresql+psycopg")
+            self._engine = sa.create_engine(url, pool_pre_ping=True)
+            self._explained = partial(explained, "of the server's ledger")
+        else:
+            self._engine = sa.create_engine(f"sqlite:///{Path(target).absolute()}")
             sa.event.listen(self._engine, "connect", _careful)
         with self._writing() as connection:
+            if self._engine.dialect.name == "postgresql":
+                # Replicas that start at once would meet in PostgreSQL's catalogue.
+                connection.exec_driver_sql(_ONE_AT_A_TIME)
             METADATA.create_all(connection)
+            ONE_RUNNING.create(connection, checkfirst=True)  # in a ledger that was made before
             connection.execute(ANSWERS.delete().where(ANSWERS.c.at < ago(ANSWERS_KEPT)))
 
     def close(self) -> None:
@@ -101,16 +126,8 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except DBAPIError as error:
-            raise BankError(
-                f"the server's ledger cannot be used: {error.orig}. "
-                "Next: check that its folder may be written and that the disk has room"
-            ) from error
+        with self._explained(), self._engine.begin() as connection:
+            yield connection
 
     def rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
         """All rows of a query, by name of column."""
@@ -119,17 +136,34 @@ class Ledger:
 
     def add(self, table: sa.Table, row: Mapping[str, Any]) -> bool:
         """Insert; False if there is a row of that key already."""
-        try:
-            with self._writing() as connection:
-                connection.execute(table.insert(), dict(row))
-        except IntegrityError:
-            return False
+        with self._writing() as connection:
+            try:
+                with connection.begin_nested():
+                    connection.execute(table.insert(), dict(row))
+            except IntegrityError:
+                return False
         return True
 
     def change(self, statement: sa.Update | sa.Delete) -> int:
         """Rows that were changed."""
         with self._writing() as connection:
             return connection.execute(statement).rowcount
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise BankError(
+            f"the server's ledger cannot be used: {error.orig}. "
+            "Next: check that its folder may be written and that the disk has room"
+        ) from error
+
+
+_ONE_AT_A_TIME = (
+    "SELECT pg_advisory_xact_lock(hashtextextended('memcollab ledger ' || current_schema(), 0))"
+)
 
 
 def _careful(connection: Any, _record: Any) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from memcollab import settings
 from memcollab.collab import MemCollab
-from memcollab.errors import MissingExtra, UsageError
+from memcollab.errors import MissingExtra
 from memcollab.settings import Settings
 
 try:
-    from memcollab.serve.banks import Banks, ledger_of
+    from memcollab.serve.banks import Banks
     from memcollab.serve.keys import Keyring
     from memcollab.serve.ledger import Ledger
+    from memcollab.serve.places import place_at
     from memcollab.serve.run import serve as run
     from memcollab.serve.service import Limits, Service
 except ModuleNotFoundError as error:
@@ -29,15 +30,16 @@ __all__ = ["Limits", "keyring", "open_service", "run"]
 def open_service(
     chosen: Settings, *, limits: Limits, require_key: bool, upstream: str | None = None
 ) -> Service:
-    """A server over the bank, or the folder of banks, that is set.
+    """A server over the bank, or the folder or database of banks, that is set.
 
     Raises:
-        UsageError: the folder is none.
+        UsageError: the folder is none, or the URL is of nothing that can be served.
+        BankError: the database cannot be reached.
     """
     place, many = _place(chosen)
 
-    def opener(path: Path, *, create: bool) -> MemCollab:
-        return chosen.model_copy(update={"bank": str(path)}).collab(create=create)
+    def opener(target: str | Path, *, create: bool) -> MemCollab:
+        return chosen.model_copy(update={"bank": str(target)}).collab(create=create)
 
     writer = {"writer": chosen.writer, "writer_url": chosen.writer_url, "key": chosen.key}
     return Service(
@@ -50,26 +52,18 @@ def open_service(
 
 
 @contextmanager
-def keyring(bank: str | None, banks: Path | None) -> Iterator[Keyring]:
-    """The keys of the server of that bank or folder, whether it runs or not."""
-    place, many = _place(settings.load(bank=bank, banks=banks))
-    ledger = Ledger(ledger_of(place, many=many))
+def keyring(bank: str | None, banks: str | None) -> Iterator[Keyring]:
+    """The keys of the server of that bank, folder or database, whether it runs or not."""
+    target, many = _place(settings.load(bank=bank, banks=banks))
+    place = place_at(target, many=many)
+    ledger = Ledger(place.ledger)
     try:
         yield Keyring(ledger)
     finally:
         ledger.close()
+        place.close()
 
 
-def _place(chosen: Settings) -> tuple[Path, bool]:
-    if chosen.banks is None:
-        if "://" in chosen.bank:
-            raise UsageError(
-                f"{chosen.bank!r} cannot be served. Valid: a path. Next: give --bank or --banks"
-            )
-        return Path(chosen.bank), False
-    if not chosen.banks.is_dir():
-        raise UsageError(
-            f"{str(chosen.banks)!r} is no folder. Valid: a folder of banks, one NAME.db each. "
-            f"Next: mkdir -p {chosen.banks}"
-        )
-    return chosen.banks, True
+def _place(chosen: Settings) -> tuple[str, bool]:
+    """Where the banks are, and whether there are many."""
+    return (chosen.bank, False) if chosen.banks is None else (chosen.banks, True)

@@ -40,6 +40,9 @@ STATUS: tuple[tuple[type[MemCollabError], int], ...] = (
     (errors.MemCollabError, 500),
 )
 
+# At the end of an error of a database: its own words, which may tell where it is.
+_SAID = re.compile(r"(?<=\.) \(.*\)$", re.DOTALL)
+
 
 class Problem(BaseModel):
     """What every answer that is no success holds (RFC 9457)."""
@@ -68,6 +71,8 @@ def answer(error: Exception, request_id: str | None = None) -> Response:
     if isinstance(error, MemCollabError):
         status, kind = status_of(error), _public(type(error))
         detail = re.sub(r"'(?:[^' ]*/)+([^'/]*)'", r"'\1'", str(error))
+        if isinstance(error, errors.BankError):  # what its server said is in the log
+            detail = _SAID.sub("", detail)
         if isinstance(error, errors.TryLater):
             headers["Retry-After"] = str(math.ceil(error.retry_after))
     elif isinstance(error, RequestValidationError):

@@ -1,0 +1,225 @@
+"""Constraints: listed, shown with all that is behind them, and what a curator does to one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import orjson
+from anyio import to_thread
+from fastapi import Query, Request
+from pydantic import BaseModel, Field, TypeAdapter
+from starlette.responses import Response
+
+from memcollab.bank import Bank, Provenance
+from memcollab.errors import UsageError
+from memcollab.records import Constraint, Effect, Status
+from memcollab.serve.http.requests import (
+    Body,
+    Reason,
+    actor_of,
+    asked_of,
+    bank_name_of,
+    caller_of,
+    json_answer,
+    tenant_of,
+    versioned,
+)
+from memcollab.serve.http.views import ConstraintView, view
+from memcollab.serve.watch import memory_span
+
+router = versioned("constraints")
+_Words = Annotated[str | None, Field(min_length=1, max_length=2000)]
+
+
+class ConstraintPage(BaseModel):
+    """Constraints, best supported first."""
+
+    constraints: list[ConstraintView]
+    next: str | None = Field(description="`cursor` of the page behind this one; null: no more")
+
+
+@router.get("/constraints", response_model=ConstraintPage)
+async def constraints(
+    request: Request,
+    status: Status | None = None,
+    category: Annotated[str | None, Query(description="NAME or NAME/SUBCATEGORY")] = None,
+    scope: Literal["reasoning", "harness"] | None = None,
+    harness: str | None = None,
+    text: Annotated[str | None, Query(description="words that it holds")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+) -> Response:
+    """Constraints that pass every filter. Scope: `recall`."""
+    after = _place(cursor)
+    found = await asked_of(
+        request,
+        "recall",
+        lambda bank: bank.constraints(
+            status=status,
+            category=category,
+            scope=scope,
+            harness=harness,
+            text=text,
+            limit=limit + 1,
+            after=after,
+        ),
+    )
+    page = found[:limit]
+    next = _cursor(page[-1]) if len(found) > limit else None
+    return json_answer({"constraints": [view(each) for each in page], "next": next})
+
+
+def _cursor(last: Constraint) -> str:
+    place = [last.support.tasks, last.support.contrasts, last.id]
+    return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
+
+
+_Count = Annotated[int, Field(ge=0, lt=2**31)]
+_Place = TypeAdapter(tuple[_Count, _Count, str])
+
+
+def _place(cursor: str | None) -> tuple[int, int, str] | None:
+    if cursor is None:
+        return None
+    try:
+        return _Place.validate_json(base64.urlsafe_b64decode(cursor.encode() + b"=="))
+    except (ValueError, binascii.Error):
+        raise UsageError(
+            f"{cursor[:80]!r} is no cursor. Valid: `next` of the page before. Next: leave it out"
+        ) from None
+
+
+class ConstraintDetail(BaseModel):
+    """A constraint with all that is behind it."""
+
+    constraint: ConstraintView
+    sources: list[dict[str, Any]] = Field(
+        description="each draft behind it: what the writer said (`screened`), the `contrast`, its "
+        "`task`, and the runs `preferred` and `other`"
+    )
+    conflicts: list[str] = Field(description="ids of constraints that contradict it")
+    lineage: list[str] = Field(
+        description="ids from the words that it was edited from to those it was edited into; its "
+        "own alone where nobody edited it"
+    )
+    history: list[dict[str, Any]] = Field(description="the change log, oldest first")
+
+
+_PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
+
+
+@router.get("/constraints/{id}", response_model=ConstraintDetail)
+async def constraint(request: Request, id: str) -> Response:
+    """One constraint with its sources, conflicts and history. Scope: `recall`."""
+    return json_answer(await asked_of(request, "recall", lambda bank: _detail(bank, id)))
+
+
+def _detail(bank: Bank, id: str) -> dict[str, Any]:
+    behind = bank.provenance(id)
+    full = behind.constraint.id
+    return {
+        "constraint": view(behind.constraint),
+        "sources": _PROVENANCE.dump_python(behind, mode="json")["sources"],
+        "conflicts": sorted({id for pair in bank.conflicts(full) for id in pair} - {full}),
+        "lineage": bank.lineage(full),
+        "history": [asdict(change) for change in bank.history(full)],
+    }
+
+
+class StatusRequest(Body):
+    """Let it be recalled (`active`), quarantine or retire it."""
+
+    status: Status
+    reason: Reason = None
+
+
+@router.post("/constraints/{id}/status", response_model=ConstraintView)
+async def set_status(request: Request, id: str, body: StatusRequest) -> Response:
+    """Change the status of a constraint; the change log keeps who and why. Scope: `curate`."""
+    caller_of(request, "curate")
+    actor = actor_of(request)
+    return await _changed(
+        request,
+        id,
+        lambda bank: bank.set_status(id, body.status, actor=actor, reason=body.reason),
+    )
+
+
+class ApproveRequest(Body):
+    """Why a quarantined constraint may be recalled."""
+
+    reason: str = Field(min_length=1, max_length=2000, description="the log keeps it")
+
+
+@router.post("/constraints/{id}/approve", response_model=ConstraintView)
+async def approve(request: Request, id: str, body: ApproveRequest) -> Response:
+    """Let a quarantined constraint be recalled, whoever it came from. Scope: `curate`."""
+    caller_of(request, "curate")
+    actor = actor_of(request)
+    return await _changed(
+        request, id, lambda bank: bank.approve(id, actor=actor, reason=body.reason)
+    )
+
+
+class EditRequest(Body):
+    """Other words for a constraint; what is left out stays as it is."""
+
+    when: _Words = None
+    enforce: _Words = None
+    avoid: _Words = None
+    reason: Reason = None
+
+
+@router.post("/constraints/{id}/edit", response_model=ConstraintView)
+async def edit(request: Request, id: str, body: EditRequest) -> Response:
+    """Say a constraint in other words, which are screened. The answer is its successor, behind
+    which the same runs stand; the edited one is retired and kept. Scope: `curate`."""
+    caller_of(request, "curate")
+    memory = (await tenant_of(request)).memory
+    actor = actor_of(request)
+    return await _changed(request, id, lambda _: memory.edit(id, actor=actor, **body.model_dump()))
+
+
+async def _changed(request: Request, id: str, change: Callable[[Bank], Constraint]) -> Response:
+    with memory_span("update_memory", bank_name_of(request)) as span:
+        span["gen_ai.memory.record.id"] = id
+        return json_answer(view(await asked_of(request, "curate", change)))
+
+
+@router.get("/constraints/{id}/effects", response_model=list[Effect])
+async def effects(request: Request, id: str) -> Response:
+    """What outcomes say of one constraint: with all agents, then with each. Scope: `recall`."""
+    caller_of(request, "recall")
+    memory = (await tenant_of(request)).memory
+    return json_answer(list(await to_thread.run_sync(memory.effects, id)))
+
+
+class WaitingView(BaseModel):
+    """A constraint that waits, who stands behind it, and why it waits."""
+
+    constraint: ConstraintView
+    sources: dict[str, str] = Field(description="name → trust")
+    families: list[str] = Field(description="of the models whose runs stand behind it")
+    why: str
+
+
+@router.get("/quarantine", response_model=list[WaitingView])
+async def quarantine(request: Request) -> Response:
+    """Quarantined constraints, best supported first. Scope: `curate`."""
+    needed = (await tenant_of(request)).memory.recipe.independent_sources
+    found = await asked_of(request, "curate", lambda bank: bank.quarantine(needed=needed))
+    return json_answer([{**vars(one), "constraint": view(one.constraint)} for one in found])
+
+
+@router.get("/changes", response_model=list[dict[str, Any]])
+async def changes(
+    request: Request,
+    since: Annotated[int, Query(ge=0, lt=2**31, description="sequence number")] = 0,
+) -> Response:
+    """The change log of the bank behind a sequence number. Scope: `recall`."""
+    found = await asked_of(request, "recall", lambda bank: bank.history(since=since))
+    return json_answer([asdict(change) for change in found])
