@@ -18,7 +18,7 @@ from memcollab.sources.rejections import Unfit
 
 
 class Unreadable(ValueError):
-    """The messages are in no form that can become steps; it says where."""
+    """The messages are in no form that can become steps; it gives the reason, and none of them."""
 
 
 def open_run(
@@ -38,7 +38,7 @@ def open_run(
     try:
         told = read_steps(list(messages))
     except Unfit as problem:
-        raise Unreadable(f"{problem.reason}: {problem.detail}") from problem
+        raise Unreadable(problem.reason) from problem
     whole = Trajectory(
         task=recall.task,
         agent=recall.agent,

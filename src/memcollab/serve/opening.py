@@ -27,7 +27,12 @@ __all__ = ["Limits", "keyring", "open_service", "run"]
 
 
 def open_service(
-    chosen: Settings, *, limits: Limits, require_key: bool, upstream: str | None = None
+    chosen: Settings,
+    *,
+    limits: Limits,
+    require_key: bool,
+    upstream: str | None = None,
+    record_runs: bool = True,
 ) -> Service:
     """A server over the bank, or the folder of banks, that is set.
 
@@ -45,6 +50,7 @@ def open_service(
         require_key=require_key,
         limits=limits,
         upstream=upstream,
+        record_runs=record_runs,
         writer={**writer, "parallel": chosen.parallel} if chosen.writer else {},
     )
 

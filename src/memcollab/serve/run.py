@@ -34,6 +34,7 @@ def serve(service: Service, host: str = "127.0.0.1", port: int = 8080) -> None:
         log_config=None,
         access_log=False,  # the gate writes one line a request, with its bank and key
         server_header=False,
+        date_header=False,  # the gate's, where what passes the proxy brings none
         proxy_headers=False,  # who calls is who connected, not what a header says
         ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,

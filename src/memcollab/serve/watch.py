@@ -69,6 +69,12 @@ class Metrics:
         self.recalls = Counter(
             "memcollab_recalls", "Recalls by result.", ("result",), registry=self.registry
         )
+        self.turns = Counter(
+            "memcollab_proxied_turns",
+            "Turns that passed the proxy, by what became of their record.",
+            ("result",),
+            registry=self.registry,
+        )
         self.stages = Histogram(
             "memcollab_recall_stage_seconds",
             "Time of each stage of a recall.",

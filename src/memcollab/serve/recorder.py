@@ -1,0 +1,221 @@
+"""The runs that pass the proxy, stored behind the requests' back.
+
+No request waits for this, and none fails by it. What passes is kept as bytes and read in a thread
+of its own. What cannot be stored is counted by why, and logged: ``memcollab_proxied_turns`` with
+the results
+
+``recorded``    stored
+``declined``    the caller, the key or the server's setting wants no record
+``unanswered``  upstream refused, or its answer broke off
+``unreadable``  the messages or the answer are in no form that is known, or too large
+``dropped``     more came than could be stored: the queue was full
+``failed``      the bank could not store it
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from memcollab.bank import Bank, OpenRun
+from memcollab.collab.open_runs import Unreadable, open_run
+from memcollab.errors import MemCollabError
+from memcollab.records import Recall, Usage
+from memcollab.serve.answers import Answered, answered
+from memcollab.serve.ledger import now
+
+MOST_TURNS = 1000
+MOST_BYTES = 64 * 2**20
+LONGEST_ANSWER = 16 * 2**20
+_GROUP = 64
+LOG = logging.getLogger("memcollab.serve.proxy")
+
+
+@dataclass
+class Turn:
+    """One request of a conversation and the answer to it, as they pass.
+
+    Attributes:
+        recall: what the conversation was guided by.
+        bank: where the run is kept.
+        body: the request as it came, without the guidance.
+    """
+
+    recall: Recall
+    bank: Bank
+    body: bytes
+    asked_at: str = field(default_factory=now)
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+    seconds: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
+
+    def take(self, part: bytes) -> None:
+        """A piece of the answer passes."""
+        self.size += len(part)
+        if self.size <= LONGEST_ANSWER:
+            self.parts.append(part)
+        else:
+            self.parts.clear()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self.seconds = round(time.monotonic() - self._began, 3)
+
+    def answer(self) -> Answered | None:
+        """What came, with what it cost. Raises: ValueError: it is in no form that is known."""
+        if self.size > LONGEST_ANSWER:
+            raise ValueError(f"an answer of more than {LONGEST_ANSWER} bytes")
+        found = answered(self.headers, b"".join(self.parts))
+        spent = Usage(seconds=self.seconds)
+        return found and Answered(found.message, found.usage + spent)
+
+
+class Recorder:
+    """Stores turns in the order in which they ended, those that came together in one transaction.
+
+    Args:
+        count: told the result of each turn.
+        most_turns, most_bytes: how much may wait; what comes on top is dropped.
+    """
+
+    def __init__(
+        self,
+        count: Callable[[str], None],
+        most_turns: int = MOST_TURNS,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        self._count = count
+        self._most = (most_turns, most_bytes)
+        self._waiting: deque[Turn] = deque()
+        self._bytes = 0
+        self._under_way: Counter[str] = Counter()
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="memcollab-recorder", daemon=True)
+        self._thread.start()
+
+    def begin(self, turn: Turn) -> None:
+        """The request of that turn goes upstream; ``put`` has to follow."""
+        with self._changed:
+            self._under_way[turn.recall.id] += 1
+
+    def put(self, turn: Turn) -> None:
+        """The answer has passed, or broke off. Never waits."""
+        turn.end()
+        why = None if 200 <= turn.status < 300 else "unanswered"
+        with self._changed:
+            size = len(turn.body) + turn.size
+            most_turns, most_bytes = self._most
+            full = len(self._waiting) >= most_turns or self._bytes + size > most_bytes
+            if why is None and (full or self._closed):
+                why = "dropped"
+            if why is None:
+                self._waiting.append(turn)
+                self._bytes += size
+            else:
+                self._passed([turn])
+            self._changed.notify_all()
+        if why is not None:
+            self._note(why, turn, "the queue is full" if why == "dropped" else "")
+
+    def decline(self) -> None:
+        """A turn passes that is not to be recorded."""
+        self._count("declined")
+
+    def settle(self, recall_id: str, timeout: float = 2.0) -> bool:
+        """Wait until all that passed of a run is stored; False if that took longer. A client may
+        report an outcome when it has read its answer, a moment before the answer has ended here."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._under_way[recall_id], timeout)
+
+    def close(self) -> None:
+        """Store what waits, and end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    # ---- in the thread
+
+    def _run(self) -> None:
+        while group := self._next():
+            try:
+                self._record(group)
+            finally:
+                with self._changed:
+                    self._bytes -= sum(len(turn.body) + turn.size for turn in group)
+                    self._passed(group)
+                    self._changed.notify_all()
+
+    def _next(self) -> list[Turn]:
+        """What waits, of one bank; empty: there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            group: list[Turn] = []
+            while self._waiting and len(group) < _GROUP:
+                if group and self._waiting[0].bank is not group[0].bank:
+                    break
+                group.append(self._waiting.popleft())
+            return group
+
+    def _passed(self, turns: Sequence[Turn]) -> None:
+        for turn in turns:
+            self._under_way[turn.recall.id] -= 1
+            if self._under_way[turn.recall.id] <= 0:
+                del self._under_way[turn.recall.id]
+
+    def _record(self, group: Sequence[Turn]) -> None:
+        read = [(turn, run) for turn in group if (run := self._read(turn)) is not None]
+        if len(read) > 1 and self._save(read) is None:
+            for turn, _ in read:
+                self._note("recorded", turn)
+            return
+        # One by one, so that one that cannot be stored does not keep the others out.
+        for turn, run in read:
+            failure = self._save([(turn, run)])
+            self._note("failed" if failure else "recorded", turn, failure or "")
+
+    def _save(self, read: Sequence[tuple[Turn, OpenRun]]) -> str | None:
+        """What went wrong, if it did."""
+        try:
+            read[0][0].bank.save_open_runs([run for _, run in read])
+        except MemCollabError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - counted and logged; the requests were answered
+            return type(error).__name__
+        return None
+
+    def _read(self, turn: Turn) -> OpenRun | None:
+        try:
+            answer = turn.answer()
+            if answer is None:
+                self._note("unanswered", turn, "the answer broke off")
+                return None
+            messages = [*orjson.loads(turn.body)["messages"], answer.message]
+            run = open_run(turn.recall, messages, answer.usage, asked_at=turn.asked_at)
+        except Exception as error:  # noqa: BLE001 - what strangers send must not end the thread
+            known = isinstance(error, Unreadable)
+            self._note("unreadable", turn, str(error) if known else type(error).__name__)
+            return None
+        if run is None:
+            self._note("unreadable", turn, "nothing was said")
+        return run
+
+    def _note(self, why: str, turn: Turn, detail: str = "") -> None:
+        self._count(why)
+        if why != "recorded":
+            fields = {"recall": turn.recall.id, "result": why, "why": detail}
+            LOG.log(
+                logging.INFO if why == "unanswered" else logging.WARNING,
+                "a run that passed was not recorded",
+                extra={"fields": fields},
+            )
