@@ -1,4 +1,8 @@
-"""The proxy: where guidance goes, and that nothing else changes."""
+"""The proxy by itself: where guidance goes in a body, and which recall a turn belongs to.
+
+What passes over the wire is compared in ``test_serve_proxy_bytes.py``, what is recorded of it in
+``test_serve_proxy_recording.py``.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,9 @@ from tests.test_collab import WRITER, write_runs
 
 from memcollab import MemCollab
 from memcollab.errors import BankError
-from memcollab.serve.proxy import Ask, Proxy, conversation
+from memcollab.serve.proxy import Ask, Begun, Proxy, conversation
+from memcollab.serve.recorder import Recorder
 
-STREAM = b'data: {"choices":[{"delta":{"content":"h\xc3\xa9"}}]}\n\ndata: [DONE]\n\n'
 leaf = st.none() | st.booleans() | st.integers() | st.text()
 extra = st.dictionaries(st.text(), leaf).map(lambda d: {f"x{k}": v for k, v in d.items()})
 
@@ -30,7 +34,7 @@ extra = st.dictionaries(st.text(), leaf).map(lambda d: {f"x{k}": v for k, v in d
 def test_guidance_is_all_that_is_added(
     fields: dict[str, Any], task: str, indent: int | None, guidance: str
 ) -> None:
-    """Taking the inserted message out gives back the body, byte for byte."""
+    """One message more, directly before the first of a user; taking it out gives back the body."""
     messages = [{"role": "system", "content": "s"}, {"role": "user", "content": task}]
     body = json.dumps({**fields, "messages": messages, "model": "m"}, indent=indent).encode()
     said = conversation(body)
@@ -54,15 +58,17 @@ async def _turns(ask: Ask, bodies: list[bytes]) -> tuple[list[httpx.Response], l
 
     async def upstream(request: Request) -> Response:
         seen.append((await request.body(), dict(request.headers)))
-        return Response(STREAM, 200, media_type="text/event-stream")
+        return Response(b"{}")
 
-    backend = Starlette(routes=[Route("/v1/chat/completions", upstream, methods=["POST"])])
+    backend = Starlette(routes=[Route("/v1", upstream, methods=["POST"])])
     proxy = Proxy(
-        "http://upstream/v1", httpx.AsyncClient(transport=httpx.ASGITransport(app=backend))
+        "http://upstream/v1",
+        Recorder(lambda _result: None),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app=backend)),
     )
 
     async def door(request: Request) -> Response:
-        return await proxy.pass_on(request, "chat/completions", "team", ask)
+        return await proxy.pass_on(request, b"chat/completions", "team", ask, record=False)
 
     front = Starlette(routes=[Route("/c", door, methods=["POST"])])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front)) as client:
@@ -71,21 +77,20 @@ async def _turns(ask: Ask, bodies: list[bytes]) -> tuple[list[httpx.Response], l
 
 
 def test_one_recall_serves_every_turn_of_a_task(tmp_path: Path) -> None:
-    """A real bank is asked once; each turn carries the same id, and the answer's bytes pass."""
+    """A real bank is asked once, and each turn carries the same id."""
     asked = []
     with MemCollab(tmp_path / "team.db") as memory:
         memory.learn(write_runs(tmp_path), writer=WRITER)
 
-        async def ask(task: str, model: str) -> Any:
+        async def ask(task: str, model: str) -> Begun:
             asked.append(task)
-            return memory.recall(task, agent=model)
+            return Begun(memory.recall(task, agent=model), memory.bank)
 
         first = [{"role": "user", "content": "Count the hands that hold two kings."}]
         later = [*first, {"role": "assistant", "content": "?"}, {"role": "user", "content": "on"}]
         bodies = [json.dumps({"model": "m", "messages": m}).encode() for m in (first, later)]
         answers, seen = asyncio.run(_turns(ask, bodies))
         assert len(asked) == 1
-        assert {a.content for a in answers} == {STREAM}
         ids = {a.headers["memcollab-recall"] for a in answers}
         assert len(ids) == 1
         assert memory.record_outcome(ids.pop(), solved=True).solved
