@@ -363,6 +363,21 @@ def test_an_upstream_that_is_gone_is_an_error_in_its_own_form(tmp_path: Path) ->
     assert got.headers["memcollab-recall"].startswith("recall-")
 
 
+def test_an_upstream_that_does_not_answer_in_time_is_an_error_in_its_own_form(
+    tmp_path: Path,
+) -> None:
+    """With another status than one that is gone."""
+    with upstream() as behind:
+        behind.script = [b""]
+        service = service_over(tmp_path / "team.db", upstream=behind.url)
+        assert service.proxy is not None
+        service.proxy._client.timeout = httpx.Timeout(10, read=0.2)
+        with serving(service) as url:
+            got = httpx.post(f"{url}/proxy/v1/chat/completions", content=chat())
+    assert got.status_code == 504
+    assert "in time" in got.json()["error"]["message"]
+
+
 def test_a_body_may_be_larger_than_one_of_ours(world: World) -> None:
     """Pictures are long: the proxy has a limit of its own."""
     picture = {"type": "image_url", "image_url": {"url": "data:," + "x" * (9 * 2**20)}}
