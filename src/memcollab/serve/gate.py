@@ -32,7 +32,8 @@ OPEN = frozenset({"/healthz", "/readyz", "/v1/openapi.json"})
 # Behind it is another server: its answers pass as they are.
 PROXY = "/proxy/"
 _UPLOADS = frozenset({"/v1/trajectories/files", "/v1/import"})
-# Recalls are stored with their time and agent; an audit of them would double what one costs.
+# Recalls, and runs that pass the proxy, are stored with their time and agent; an audit of them
+# would double what one costs.
 _UNAUDITED = frozenset({"/v1/recall"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -184,7 +185,8 @@ class _Visit:
     @property
     def _is_write(self) -> bool:
         done = self.status < 400 and self.method not in _SAFE
-        return done and self.path not in _UNAUDITED and self.caller is not None
+        ours = self.path not in _UNAUDITED and not self.path.startswith(PROXY)
+        return done and ours and self.caller is not None
 
     def _headers(self, given: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
         date = [] if b"date" in given else [(b"date", formatdate(usegmt=True).encode())]

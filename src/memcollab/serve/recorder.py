@@ -20,6 +20,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 
 import orjson
 
@@ -33,7 +35,10 @@ from memcollab.serve.ledger import now
 MOST_TURNS = 1000
 MOST_BYTES = 64 * 2**20
 LONGEST_ANSWER = 16 * 2**20
-_GROUP = 64
+_GROUP = 256
+# How long turns wait for others. Reading one takes as long as passing it did, and whoever is being
+# answered now would wait for that.
+_MOMENT = 0.25
 LOG = logging.getLogger("memcollab.serve.proxy")
 
 
@@ -80,7 +85,8 @@ class Turn:
 
 
 class Recorder:
-    """Stores turns in the order in which they ended, those that came together in one transaction.
+    """Stores turns in the order in which they ended, those of a moment in one transaction; of a run
+    that had several in it, only the last one is read whole.
 
     Args:
         count: told the result of each turn.
@@ -99,6 +105,7 @@ class Recorder:
         self._bytes = 0
         self._under_way: Counter[str] = Counter()
         self._closed = False
+        self._asked_for = 0
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="memcollab-recorder", daemon=True)
         self._thread.start()
@@ -135,7 +142,12 @@ class Recorder:
         """Wait until all that passed of a run is stored; False if that took longer. A client may
         report an outcome when it has read its answer, a moment before the answer has ended here."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._under_way[recall_id], timeout)
+            self._asked_for += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not self._under_way[recall_id], timeout)
+            finally:
+                self._asked_for -= 1
 
     def close(self) -> None:
         """Store what waits, and end."""
@@ -160,12 +172,16 @@ class Recorder:
         """What waits, of one bank; empty: there will be no more."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(self._is_urgent, _MOMENT)
             group: list[Turn] = []
             while self._waiting and len(group) < _GROUP:
                 if group and self._waiting[0].bank is not group[0].bank:
                     break
                 group.append(self._waiting.popleft())
             return group
+
+    def _is_urgent(self) -> bool:
+        return self._closed or self._asked_for > 0 or len(self._waiting) >= _GROUP
 
     def _passed(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
@@ -174,34 +190,45 @@ class Recorder:
                 del self._under_way[turn.recall.id]
 
     def _record(self, group: Sequence[Turn]) -> None:
-        read = [(turn, run) for turn in group if (run := self._read(turn)) is not None]
-        if len(read) > 1 and self._save(read) is None:
-            for turn, _ in read:
-                self._note("recorded", turn)
+        runs: dict[str, list[Turn]] = {}
+        for turn in group:
+            runs.setdefault(turn.recall.id, []).append(turn)
+        read = [found for turns in runs.values() if (found := self._read(turns)) is not None]
+        if len(read) > 1 and self._save(group[0].bank, [run for _, run in read]) is None:
+            self._note_all("recorded", read)
             return
         # One by one, so that one that cannot be stored does not keep the others out.
-        for turn, run in read:
-            failure = self._save([(turn, run)])
-            self._note("failed" if failure else "recorded", turn, failure or "")
+        for one in read:
+            failure = self._save(group[0].bank, [one[1]])
+            self._note_all("failed" if failure else "recorded", [one], failure or "")
 
-    def _save(self, read: Sequence[tuple[Turn, OpenRun]]) -> str | None:
+    def _save(self, bank: Bank, runs: Sequence[OpenRun]) -> str | None:
         """What went wrong, if it did."""
         try:
-            read[0][0].bank.save_open_runs([run for _, run in read])
+            bank.save_open_runs(runs)
         except MemCollabError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - counted and logged; the requests were answered
             return type(error).__name__
         return None
 
-    def _read(self, turn: Turn) -> OpenRun | None:
+    def _read(self, turns: Sequence[Turn]) -> tuple[list[Turn], OpenRun] | None:
+        """One run from its turns, with those that are in it: the last says all that was said, the
+        others what they cost."""
+        answers = [(turn, found) for turn in turns if (found := self._answer(turn)) is not None]
+        answers.sort(key=lambda each: each[0].asked_at)
+        while answers:
+            spent = reduce(add, (answer.usage for _, answer in answers))
+            run = self._run_of(*answers[-1], spent)
+            if run is not None:
+                return [turn for turn, _ in answers], run
+            answers.pop()
+        return None
+
+    def _run_of(self, turn: Turn, answer: Answered, spent: Usage) -> OpenRun | None:
         try:
-            answer = turn.answer()
-            if answer is None:
-                self._note("unanswered", turn, "the answer broke off")
-                return None
             messages = [*orjson.loads(turn.body)["messages"], answer.message]
-            run = open_run(turn.recall, messages, answer.usage, asked_at=turn.asked_at)
+            run = open_run(turn.recall, messages, spent, asked_at=turn.asked_at)
         except Exception as error:  # noqa: BLE001 - what strangers send must not end the thread
             known = isinstance(error, Unreadable)
             self._note("unreadable", turn, str(error) if known else type(error).__name__)
@@ -209,6 +236,23 @@ class Recorder:
         if run is None:
             self._note("unreadable", turn, "nothing was said")
         return run
+
+    def _answer(self, turn: Turn) -> Answered | None:
+        try:
+            answer = turn.answer()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._note("unreadable", turn, type(error).__name__)
+            return None
+        if answer is None:
+            self._note("unanswered", turn, "the answer broke off")
+        return answer
+
+    def _note_all(
+        self, why: str, read: Sequence[tuple[list[Turn], OpenRun]], detail: str = ""
+    ) -> None:
+        for turns, _ in read:
+            for turn in turns:
+                self._note(why, turn, detail)
 
     def _note(self, why: str, turn: Turn, detail: str = "") -> None:
         self._count(why)
