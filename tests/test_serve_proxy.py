@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tests.test_collab import WRITER, write_runs
+from tests.upstream import Message, upstream
 
 from memcollab import MemCollab
 from memcollab.errors import BankError
@@ -53,27 +54,24 @@ def test_what_is_no_chat_request_is_left_alone(body: bytes) -> None:
     assert conversation(body) is None
 
 
-async def _turns(ask: Ask, bodies: list[bytes]) -> tuple[list[httpx.Response], list[Any]]:
-    seen: list[Any] = []
+async def _turns(
+    ask: Ask, bodies: list[bytes], *, at_once: bool = False
+) -> tuple[list[httpx.Response], list[Message]]:
+    """The answers, and what upstream saw."""
+    with upstream() as behind:
+        behind.script = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
+        proxy = Proxy(behind.url, Recorder(lambda _result: None))
 
-    async def upstream(request: Request) -> Response:
-        seen.append((await request.body(), dict(request.headers)))
-        return Response(b"{}")
+        async def door(request: Request) -> Response:
+            return await proxy.pass_on(request, b"chat/completions", "team", ask, record=False)
 
-    backend = Starlette(routes=[Route("/v1", upstream, methods=["POST"])])
-    proxy = Proxy(
-        "http://upstream/v1",
-        Recorder(lambda _result: None),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app=backend)),
-    )
-
-    async def door(request: Request) -> Response:
-        return await proxy.pass_on(request, b"chat/completions", "team", ask, record=False)
-
-    front = Starlette(routes=[Route("/c", door, methods=["POST"])])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front)) as client:
-        key = {"authorization": "Bearer up", "x-memcollab-key": "ours"}
-        return [await client.post("http://p/c", content=b, headers=key) for b in bodies], seen
+        front = Starlette(routes=[Route("/c", door, methods=["POST"])])
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front)) as client:
+            key = {"authorization": "Bearer up", "x-memcollab-key": "ours"}
+            posts = [client.post("http://p/c", content=b, headers=key) for b in bodies]
+            answers = await asyncio.gather(*posts) if at_once else [await post for post in posts]
+        await proxy.close()
+        return answers, behind.seen
 
 
 def test_one_recall_serves_every_turn_of_a_task(tmp_path: Path) -> None:
@@ -94,12 +92,28 @@ def test_one_recall_serves_every_turn_of_a_task(tmp_path: Path) -> None:
         ids = {a.headers["memcollab-recall"] for a in answers}
         assert len(ids) == 1
         assert memory.record_outcome(ids.pop(), solved=True).solved
-    assert all(h["authorization"] == "Bearer up" for _, h in seen)
-    assert not any("x-memcollab-key" in h for _, h in seen)
+    assert all(request.value(b"authorization") == b"Bearer up" for request in seen)
+    assert not any(request.value(b"x-memcollab-key") for request in seen)
+
+
+def test_a_task_that_many_ask_about_at_once_is_recalled_once(tmp_path: Path) -> None:
+    """The others wait for the first."""
+    asked = []
+    with MemCollab(tmp_path / "team.db") as memory:
+
+        async def ask(task: str, model: str) -> Begun:
+            asked.append(task)
+            await asyncio.sleep(0.05)
+            return Begun(memory.recall(task, agent=model), memory.bank)
+
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}]}).encode()
+        answers, _ = asyncio.run(_turns(ask, [body] * 4, at_once=True))
+    assert len(asked) == 1
+    assert len({answer.headers["memcollab-recall"] for answer in answers}) == 1
 
 
 def test_a_broken_memory_lets_the_request_pass() -> None:
-    """The body goes upstream as it came, and a header says why it is unguided."""
+    """The body goes upstream as it came, and a header says that it is unguided."""
 
     async def ask(task: str, model: str) -> Any:
         raise BankError("locked")
@@ -107,4 +121,4 @@ def test_a_broken_memory_lets_the_request_pass() -> None:
     body = b'{ "model": "m", "messages": [{"role": "user", "content": "x"}] }'
     answers, seen = asyncio.run(_turns(ask, [body]))
     assert answers[0].headers["memcollab-memory"] == "unavailable"
-    assert seen[0][0] == body
+    assert seen[0].body == body

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import aiohttp
 import brotli
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.serving import service_over, serving
 from tests.test_collab import WRITER, write_runs
-from tests.upstream import Message, Upstream, ask, upstream
+from tests.upstream import CLOSE, Message, Upstream, ask, upstream
 
 from memcollab import MemCollab
 
@@ -115,7 +116,7 @@ ODD_ASKED = (
     "x-odd: b",
     "X-Empty:",
     "Cookie: a=b",
-    "X-Latin: \xe9",
+    "X-UTF-8: \xc3\xa9",
     "Connection: keep-alive, X-Secret",
     "X-Secret: 1",
     "Idempotency-Key: same",
@@ -180,7 +181,7 @@ RECORDED: dict[str, tuple[bytes, list[bytes]]] = {
     ),
     "until the connection closes": (
         post(chat(), JSON, "Accept: */*"),
-        [answer(b"", JSON, "Connection: close", length=False), SAID[:9], SAID[9:]],
+        [answer(b"", JSON, "Connection: close", length=False), SAID[:9], SAID[9:], CLOSE],
     ),
     "unusual headers": (
         post(chat(), JSON, *ODD_ASKED),
@@ -307,9 +308,9 @@ def test_any_conversation_in_any_chunks(
 @pytest.mark.parametrize(
     "script",
     [
-        [STREAM_HEAD, *chunked(EVENTS[:40], end=False)],
-        [STREAM_HEAD, *chunked(EVENTS[:40], end=False), b"20\r\ndata: half a ch"],
-        [answer(SAID, JSON)[:-5]],
+        [STREAM_HEAD, *chunked(EVENTS[:40], end=False), CLOSE],
+        [STREAM_HEAD, *chunked(EVENTS[:40], end=False), b"20\r\ndata: half a ch", CLOSE],
+        [answer(SAID, JSON)[:-5], CLOSE],
     ],
     ids=["between chunks", "inside a chunk", "short of its length"],
 )
@@ -321,15 +322,20 @@ def test_an_answer_that_breaks_off_is_never_a_whole_one(world: World, script: li
 
 
 def test_a_piece_is_there_before_the_next_one_comes(world: World) -> None:
-    """Upstream waits until the client has read the first event: nothing is held back."""
+    """Upstream waits until the client has read the first event: nothing is held back, not even to
+    be given again to the same idempotency key."""
     world.behind.script = [STREAM_HEAD, *chunked(b"data: 1\n\n", end=False), b"", *chunked(b"2")]
     world.behind.passed.clear()
-    body = chat({"stream": True})
-    with httpx.stream("POST", f"{world.url}/proxy/v1/chat/completions", content=body) as streamed:
+    body, key = chat({"stream": True}), {"Idempotency-Key": "one"}
+    address = f"{world.url}/proxy/v1/chat/completions"
+    with httpx.stream("POST", address, content=body, headers=key) as streamed:
         pieces = streamed.iter_raw()
         assert next(pieces) == b"data: 1\n\n"
         world.behind.passed.set()
         assert b"".join(pieces) == b"2"
+    seen = len(world.behind.seen)
+    httpx.post(address, content=body, headers=key)
+    assert len(world.behind.seen) == seen + 1
 
 
 def test_what_upstream_sets_for_one_caller_reaches_no_other(world: World) -> None:
@@ -371,7 +377,7 @@ def test_an_upstream_that_does_not_answer_in_time_is_an_error_in_its_own_form(
         behind.script = [b""]
         service = service_over(tmp_path / "team.db", upstream=behind.url)
         assert service.proxy is not None
-        service.proxy._client.timeout = httpx.Timeout(10, read=0.2)
+        service.proxy._timeout = aiohttp.ClientTimeout(sock_read=0.2)
         with serving(service) as url:
             got = httpx.post(f"{url}/proxy/v1/chat/completions", content=chat())
     assert got.status_code == 504

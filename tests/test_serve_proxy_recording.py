@@ -21,7 +21,7 @@ import pytest
 from tests.serving import service_over, serving
 from tests.test_collab import WRITER, write_runs
 from tests.test_serve_proxy_bytes import JSON, STREAM_HEAD, answer, chunked
-from tests.upstream import Upstream, upstream
+from tests.upstream import CLOSE, Upstream, upstream
 
 from memcollab import MemCollab
 from memcollab.bank import Bank
@@ -61,7 +61,7 @@ class World:
         pieces = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in texts]
         events = [f"data: {json.dumps(piece)}\n\n".encode() for piece in pieces]
         last = [b"data: [DONE]\n\n"] if end else []
-        self.behind.script = [STREAM_HEAD, *chunked(*events, *last, end=end)]
+        self.behind.script = [STREAM_HEAD, *chunked(*events, *last, end=end), *[CLOSE] * (not end)]
 
     def ask(self, *messages: Any, **how: Any) -> str:
         """One turn; the id of its recall."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import h11
 
+CLOSE = b"close"
 _LULL = 0.01
 _WAIT = 20.0
 # RFC 9110, 7.6.1, and what a proxy sets anew: ``host``, the length of what it added to.
@@ -50,9 +51,8 @@ class Message(NamedTuple):
 
 @dataclass
 class Upstream:
-    """Answers each request with the next script, a list of pieces of bytes sent one by one.
-
-    ``seen`` are the requests. A script that ends before its answer does is a broken connection.
+    """Answers each request with ``script``, pieces of bytes that are sent one by one; an empty one
+    waits for ``passed``, ``CLOSE`` ends the connection. ``seen`` are the requests.
     """
 
     url: str
@@ -66,19 +66,19 @@ class Upstream:
         with connection:
             connection.settimeout(_WAIT)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            request = read(connection, h11.Connection(h11.SERVER))
-            if request is None:
-                return
-            self.seen.append(request)
-            for piece in self.script:
-                if not piece:
-                    self.passed.wait(_WAIT)
-                    continue
-                try:
-                    connection.sendall(piece)
-                except OSError:
-                    return
-                time.sleep(self.pause)
+            while (request := read(connection, h11.Connection(h11.SERVER))) is not None:
+                self.seen.append(request)
+                for piece in self.script:
+                    if piece is CLOSE:
+                        return
+                    if not piece:
+                        self.passed.wait(_WAIT)
+                        continue
+                    try:
+                        connection.sendall(piece)
+                    except OSError:
+                        return
+                    time.sleep(self.pause)
 
 
 def read(
@@ -98,7 +98,7 @@ def read(
         if event is h11.NEED_DATA:
             try:
                 parser.receive_data(connection.recv(65536))
-            except ConnectionError:
+            except OSError:
                 parser.receive_data(b"")
         elif isinstance(event, h11.InformationalResponse):
             continue
@@ -128,7 +128,7 @@ def ask(port: int, request: bytes) -> Message | None:
 
 @contextmanager
 def upstream() -> Iterator[Upstream]:
-    """A server of its own, each connection in a thread; one request a connection."""
+    """A server of its own, each connection in a thread."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         server = Upstream(f"http://127.0.0.1:{port}/v1", port)

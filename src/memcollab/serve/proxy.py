@@ -19,7 +19,8 @@ memory, the request goes on.
 The run is recorded as it passes (``recorder.py``): each answered turn takes the place of the one
 before, and the outcome makes it a trajectory.
 
-Not covered: trailers of HTTP/1.1 and reason phrases are lost; requests that are compressed or
+Not covered: trailers of HTTP/1.1 and reason phrases are lost; header values of a request that are
+not UTF-8 become it; requests that are compressed or
 signed over their body cannot be guided: the former pass as they are, the latter fail upstream.
 """
 
@@ -31,16 +32,20 @@ import json
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
+from urllib.request import getproxies, proxy_bypass
 
-import httpx
-from anyio import CancelScope, to_thread
+import aiohttp
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
+from yarl import URL
 
 from memcollab.bank import Bank
 from memcollab.records import Recall
@@ -48,9 +53,12 @@ from memcollab.serve.recorder import Recorder, Turn
 
 REMEMBERED = 10_000
 LOG = logging.getLogger("memcollab.serve.proxy")
-_TIMEOUT = httpx.Timeout(600, connect=10)
-# As many as callers: what waits here would wait upstream, where it can be seen.
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=600)
+_LONGEST_HEADER = 2**16
+# Longer bodies are written in pieces, so that others are answered in between.
+_AT_ONCE = 2**18
+# What aiohttp would add to a request that has none of its own.
+_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 # Of one connection, not of the message (RFC 9110, 7.6.1); the lengths are set anew.
@@ -144,15 +152,32 @@ class Proxy:
 
     Args:
         recorder: takes the runs that pass.
+        timeout: how long to wait for upstream.
     """
 
     def __init__(
-        self, upstream: str, recorder: Recorder, client: httpx.AsyncClient | None = None
+        self, upstream: str, recorder: Recorder, timeout: aiohttp.ClientTimeout = _TIMEOUT
     ) -> None:
-        self._upstream = httpx.URL(upstream.rstrip("/"))
+        self._upstream = upstream.rstrip("/")
         self._recorder = recorder
-        self._client = client or httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS)
+        self._timeout = timeout
         self._tasks = _Tasks()
+
+    @cached_property
+    def _client(self) -> aiohttp.ClientSession:
+        """Adds nothing of its own: no header, no cookie that another caller was sent, nothing from
+        ``.netrc``; it needs a running loop."""
+        return aiohttp.ClientSession(
+            # As many connections as callers: what waited here would wait where nobody sees it.
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            auto_decompress=False,
+            skip_auto_headers=_ADDED,
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
+            proxy=_proxy_before(URL(self._upstream)),
+        )
 
     async def pass_on(
         self, request: Request, target: bytes, bank: str, ask: Ask, *, record: bool = True
@@ -168,17 +193,19 @@ class Proxy:
             return _refused(400, f"the path {target.decode('latin-1')!r} leaves /proxy/v1", {})
         turn: Turn | None = None
         told: dict[str, str] = {}
-        body: bytes | AsyncIterator[bytes] = request.stream()
+        body: bytes | AsyncIterator[bytes] | None = None
         if request.method == "POST" and target.partition(b"?")[0] == b"chat/completions":
             body = said = await request.body()
             body, told, begun = await self._guide(request, said, bank, ask)
             turn = self._turn(begun, said, record=record)
+        elif "content-length" in request.headers or "transfer-encoding" in request.headers:
+            body = request.stream()
         try:
-            answer = await self._client.send(self._sent(request, target, body), stream=True)
+            answer = await self._answer(request, target, body)
         except BaseException as error:
             if turn is not None:
                 self._recorder.put(turn)
-            if not isinstance(error, httpx.HTTPError):
+            if not isinstance(error, aiohttp.ClientError | TimeoutError):
                 raise
             return _failed(error, told)
         return _Passed(answer, told, turn, self._recorder)
@@ -194,27 +221,27 @@ class Proxy:
 
     async def close(self) -> None:
         """Let go of the connections to upstream, and store the runs that wait."""
-        await self._client.aclose()
+        await self._client.close()
         await to_thread.run_sync(self._recorder.close)
 
-    def _sent(
-        self, request: Request, target: bytes, body: bytes | AsyncIterator[bytes]
-    ) -> httpx.Request:
-        """Built without the client, which would add headers, and cookies of other callers."""
+    async def _answer(
+        self, request: Request, target: bytes, body: bytes | AsyncIterator[bytes] | None
+    ) -> aiohttp.ClientResponse:
+        """The beginning of what upstream answers."""
         headers = [
-            (name, value)
+            (_text_of(name), _text_of(value))
             for name, value in _end_to_end(request.headers.raw)
             if name != b"host" and not name.startswith(_OURS)
         ]
         length = request.headers.get("content-length")
-        if not isinstance(body, bytes) and length is not None:
-            headers.append((b"content-length", length.encode()))
-        if not isinstance(body, bytes) and not _has_body(request):
-            body = b""
-        exact = self._upstream.raw_path.rstrip(b"/") + b"/" + target
-        extensions = {"target": exact, "timeout": self._client.timeout.as_dict()}
-        return httpx.Request(
-            request.method, self._upstream, headers=headers, content=body, extensions=extensions
+        if length is not None and not isinstance(body, bytes):
+            headers.append(("content-length", length))
+        return await self._client.request(
+            request.method,
+            URL(f"{self._upstream}/{_text_of(target)}", encoded=True),
+            headers=headers,
+            data=BytesIO(body) if isinstance(body, bytes) and len(body) > _AT_ONCE else body,
+            allow_redirects=False,
         )
 
     async def _guide(
@@ -250,14 +277,18 @@ class _Passed(StreamingResponse):
     """The answer as it comes, piece by piece; when it ends, however that is, the turn has ended."""
 
     def __init__(
-        self, answer: httpx.Response, told: dict[str, str], turn: Turn | None, recorder: Recorder
+        self,
+        answer: aiohttp.ClientResponse,
+        told: dict[str, str],
+        turn: Turn | None,
+        recorder: Recorder,
     ) -> None:
-        super().__init__(self._pieces(), answer.status_code)
+        super().__init__(self._pieces(), answer.status)
         self._answer = answer
         self._turn = turn
         self._recorder = recorder
         self.raw_headers = [
-            *_end_to_end(answer.headers.raw, keep=b"content-length"),
+            *_end_to_end(answer.raw_headers, keep=b"content-length"),
             *((name.encode(), value.encode()) for name, value in told.items()),
         ]
 
@@ -267,14 +298,13 @@ class _Passed(StreamingResponse):
         finally:
             if self._turn is not None:
                 self._recorder.put(self._turn)
-            with CancelScope(shield=True):
-                await self._answer.aclose()
+            self._answer.close()  # a connection whose answer is whole was given back before
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         turn = self._turn
         if turn is not None:
-            turn.status, turn.headers = self._answer.status_code, self._answer.headers
-        async for piece in self._answer.aiter_raw():
+            turn.status, turn.headers = self._answer.status, self._answer.headers
+        async for piece in self._answer.content.iter_any():
             if turn is not None:
                 turn.take(piece)
             yield piece
@@ -320,17 +350,28 @@ def target_of(scope: Scope) -> bytes:
     return target + b"?" + query if query else target
 
 
+def _text_of(header: bytes) -> str:
+    """Text that aiohttp writes, in UTF-8, as these very bytes, if they are UTF-8."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
+
+
 def _leaves(target: bytes) -> bool:
     parts = unquote_to_bytes(target.partition(b"?")[0]).replace(b"\\", b"/").split(b"/")
     return b".." in parts or b"." in parts
 
 
-def _has_body(request: Request) -> bool:
-    return "content-length" in request.headers or "transfer-encoding" in request.headers
+def _proxy_before(upstream: URL) -> str | None:
+    """The HTTP proxy that the environment (``HTTPS_PROXY``, ``NO_PROXY``) sets before upstream."""
+    if proxy_bypass(upstream.host or ""):
+        return None
+    return getproxies().get(upstream.scheme)
 
 
 def _end_to_end(
-    headers: Sequence[tuple[bytes, bytes]], keep: bytes = b""
+    headers: Iterable[tuple[bytes, bytes]], keep: bytes = b""
 ) -> list[tuple[bytes, bytes]]:
     """Without what is of one connection, by name or because ``Connection`` names it."""
     lower = [(name.lower(), value) for name, value in headers]
@@ -344,11 +385,11 @@ def _end_to_end(
     return [(name, value) for name, value in lower if name not in hop]
 
 
-def _failed(error: httpx.HTTPError, told: dict[str, str]) -> Response:
+def _failed(error: BaseException, told: dict[str, str]) -> Response:
     kind = type(error).__name__
-    if isinstance(error, httpx.PoolTimeout | httpx.ConnectError | httpx.ConnectTimeout):
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return _refused(502, f"upstream cannot be reached ({kind})", told)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, TimeoutError):
         return _refused(504, f"upstream did not answer in time ({kind})", told)
     return _refused(502, f"upstream broke off before it answered ({kind})", told)
 
