@@ -505,8 +505,9 @@ class Bank:
 
     def sequence(self) -> int:
         """The number of the last change of any constraint; 0 when there was none."""
-        with self._reading() as connection:
-            return memory.sequence(connection)
+        self._check_open()
+        with self._database.explained():
+            return int(self._database.glance(memory.SEQUENCE)[0])
 
     def wait_for_change(self, since: int, *, timeout: float) -> int:
         """Return as soon as ``sequence()`` is another than ``since``, whoever made the change, or
@@ -600,8 +601,9 @@ class Bank:
 
     def versions(self) -> Versions:
         """What readers refresh by: ``sequence`` and how often an outcome was recorded."""
-        with self._reading() as connection:
-            return memory.versions(connection)
+        self._check_open()
+        with self._database.explained():
+            return memory.Versions(*self._database.glance(memory.VERSIONS))
 
     def evidence(self) -> Evidence:
         """The counts that outcomes came to."""
