@@ -663,6 +663,7 @@ def test_the_log_is_json_without_secrets_or_tasks(two: tuple[str, Service]) -> N
             f"{url}/ours/v1/recall", json={"task": "a private matter"}, headers=bearer(token)
         )
         httpx.get(f"{url}/ours/v1/constraints?text=private", headers=bearer("mc_wrong_" + "s" * 43))
+        watch.write_log()
     finally:
         watch.LOG.handlers[:], watch.LOG.propagate = kept[0], kept[1]
         watch.LOG.setLevel(kept[2])
@@ -838,3 +839,23 @@ def test_an_application_can_be_built_twice(team: Path) -> None:
     service = service_over(team)
     assert build_app(service) is not build_app(service)
     service.close()
+
+
+def test_the_log_is_whole_when_a_signal_ends_the_server(tmp_path: Path) -> None:
+    """Lines wait a moment to be written together; none waits beyond the end."""
+    command = [sys.executable, "-m", "memcollab.cli", "serve", "--bank", str(tmp_path / "team.db")]
+    with subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        port = next(
+            int(found[1])
+            for line in server.stderr
+            if (found := re.search(r"running on http://127.0.0.1:(\d+)", line))
+        )
+        for _ in range(20):
+            httpx.get(f"http://127.0.0.1:{port}/healthz").raise_for_status()
+        server.send_signal(signal.SIGTERM)
+        said = server.stderr.read()
+        assert server.wait(30) == -signal.SIGTERM
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert sum(line["event"] == "request" for line in lines) == 20
+    assert lines[-1]["event"].startswith("Finished server process")

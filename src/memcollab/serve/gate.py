@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from email.utils import formatdate
 from typing import Any
 from uuid import uuid4
 
@@ -29,9 +30,12 @@ from memcollab.serve.watch import LOG, caller_trace
 
 # Of a server's state, nothing of a bank: for probes, which have no key.
 OPEN = frozenset({"/healthz", "/readyz", "/v1/openapi.json"})
+# Behind it is another server: its answers pass as they are.
+PROXY = "/proxy/"
 _UPLOADS = frozenset({"/v1/trajectories/files", "/v1/import"})
-# Recalls are stored with their time and agent; an audit of them would double what one costs.
-# Of MCP's calls, all to one path, a tool that changes something says so.
+# Recalls, and runs that pass the proxy, are stored with their time and agent; an audit of them
+# would double what one costs. Of MCP's calls, all to one path, a tool that changes something says
+# so.
 _UNAUDITED = frozenset({"/v1/recall", "/mcp"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -82,7 +86,7 @@ class Gate:
 
     async def _caller(self, visit: _Visit) -> Caller:
         given = visit.headers.get("authorization", "")
-        if visit.path.startswith("/proxy/"):  # there, Authorization is upstream's
+        if visit.path.startswith(PROXY):  # there, Authorization is upstream's
             given = f"Bearer {visit.headers.get('x-memcollab-key', '')}"
         scheme, _, token = given.partition(" ")
         if scheme.lower() == "bearer" and token:
@@ -105,6 +109,8 @@ class Gate:
 
     def _most(self, path: str) -> int:
         limits = self._service.limits
+        if path.startswith(PROXY):
+            return limits.proxied
         return limits.upload if path in _UPLOADS else limits.body
 
 
@@ -152,7 +158,10 @@ class _Visit:
         self.method = scope["method"]
         self.address = (scope.get("client") or ("?",))[0]
         state = {**scope.get("state", {}), "request_id": self.id, "bank_name": self.bank}
-        self.scope = {**scope, "path": self.path, "raw_path": self.path.encode(), "state": state}
+        raw = scope.get("raw_path") or self.path.encode()
+        if self.bank is not None:
+            raw = b"/" + raw.removeprefix(b"/").partition(b"/")[2]
+        self.scope = {**scope, "path": self.path, "raw_path": raw, "state": state}
         # What a framework leaves in the scope (the route it chose) is read from this very one.
 
     @property
@@ -172,20 +181,26 @@ class _Visit:
             self.status = message["status"]
             if self._is_write:
                 await to_thread.run_sync(self._audit)
-            message = {**message, "headers": [*message["headers"], *self._headers()]}
+            headers = list(message["headers"])
+            message = {**message, "headers": [*headers, *self._headers(dict(headers))]}
         await self._send(message)
 
     @property
     def _is_write(self) -> bool:
         done = self.status < 400 and self.method not in _SAFE
-        audited = self.path not in _UNAUDITED or "audited" in self.scope["state"]
+        ours = self.path not in _UNAUDITED and not self.path.startswith(PROXY)
+        audited = ours or "audited" in self.scope["state"]
         return done and audited and self.caller is not None
 
-    def _headers(self) -> list[tuple[bytes, bytes]]:
+    def _headers(self, given: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        date = [] if b"date" in given else [(b"date", formatdate(usegmt=True).encode())]
+        if self.path.startswith(PROXY):
+            return [*date, (b"memcollab-request-id", self.id.encode())]
         timings = self.scope["state"].get("timings", {})
         stages = [f"{name.replace(' ', '-')};dur={spent}" for name, spent in timings.items()]
         total = f"total;dur={(time.perf_counter() - self._began) * 1000:.3f}"
         return [
+            *date,
             (b"x-request-id", self.id.encode()),
             (b"server-timing", ", ".join([*stages, total]).encode("latin-1", "replace")),
             (b"cache-control", b"no-store"),
