@@ -22,6 +22,7 @@ design/bank.md says why.
 from __future__ import annotations
 
 from memcollab.bank.bank import Bank
+from memcollab.bank.browse import Paired, Refused, Taught
 from memcollab.bank.decisions import Decided, Decision
 from memcollab.bank.importing import Imported, RefusedLine
 from memcollab.bank.learning import Merge, Merged, Pending, Screened
@@ -53,10 +54,12 @@ __all__ = [
     "Merge",
     "Merged",
     "OpenRun",
+    "Paired",
     "Pending",
     "Point",
     "Problem",
     "Provenance",
+    "Refused",
     "RefusedLine",
     "RolledBack",
     "Screened",
@@ -64,6 +67,7 @@ __all__ = [
     "Source",
     "Stats",
     "StoredAnswer",
+    "Taught",
     "TrialPair",
     "Trust",
     "Verification",

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from memcollab.bank import (
+    browse,
     copying,
     decisions,
     editing,
@@ -33,6 +34,7 @@ from memcollab.bank import (
     trust,
 )
 from memcollab.bank.address import database_at
+from memcollab.bank.browse import Paired, Refused, Taught
 from memcollab.bank.database import Database, Pause
 from memcollab.bank.decisions import Decided, Decision, Who
 from memcollab.bank.importing import Admit, Imported, Importer
@@ -320,6 +322,8 @@ class Bank:
         scope: str | None = None,
         harness: str | None = None,
         text: str | None = None,
+        support: int | None = None,
+        agent: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         after: tuple[int, int, str] | None = None,
@@ -327,19 +331,31 @@ class Bank:
         """Constraints that pass every filter given, best supported first, one page of them.
 
         ``category`` without a subcategory means all of it; ``text`` is looked for in the words,
-        ASCII letter case aside. A page goes on behind ``after``: the support (tasks, contrasts) and
-        the id of the last one of the page before; unlike an ``offset`` that place does not move.
+        ASCII letter case aside; ``support`` is the least number of tasks; ``agent`` is a model
+        whose runs are behind it, or whose outcomes speak of it. A page goes on behind ``after``:
+        the support (tasks, contrasts) and the id of the last one of the page before; unlike an
+        ``offset`` that place does not move.
 
         Raises:
             UsageError: there is no such status, or the category is no label.
         """
-        if isinstance(category, str):
-            category = _category(category)
-        if status is not None:
-            memory.check_status(status)
-        wanted = Filter(status, category, scope, harness, text)
+        wanted = _filter(status, category, scope, harness, text, support, agent)
         with self._reading() as connection:
             return memory.constraints(connection, wanted, limit, offset, after)
+
+    def count_constraints(
+        self,
+        *,
+        status: str | None = None,
+        category: Category | str | None = None,
+        text: str | None = None,
+        support: int | None = None,
+        agent: str | None = None,
+    ) -> int:
+        """How many constraints pass every filter given, as in ``constraints``."""
+        wanted = _filter(status, category, None, None, text, support, agent)
+        with self._reading() as connection:
+            return browse.count(connection, wanted)
 
     def constraint(self, id: str) -> Constraint:
         """One constraint."""
@@ -427,13 +443,61 @@ class Bank:
             found = memory.constraints(connection, Filter(status=status), None, 0)
             return frozenset(memory.decided_ids(connection, [one.id for one in found]))
 
-    def quarantine(self, *, needed: int = INDEPENDENT_SOURCES) -> list[Waiting]:
+    def quarantine(
+        self,
+        *,
+        needed: int = INDEPENDENT_SOURCES,
+        limit: int | None = None,
+        after: tuple[int, int, str] | None = None,
+    ) -> list[Waiting]:
         """Quarantined constraints, best supported first: who stands behind each, and why it
-        waits."""
+        waits. One page of them, as of ``constraints``."""
         with self._reading() as connection:
-            found = memory.constraints(connection, Filter(status="quarantined"), None, 0)
+            found = memory.constraints(connection, Filter(status="quarantined"), limit, 0, after)
             decided = memory.decided_ids(connection, [one.id for one in found])
             return trust.waiting(connection, found, decided, needed)
+
+    # ---- leafing through it
+
+    def agents(self) -> tuple[str, ...]:
+        """Models whose runs or whose outcomes are here, by name."""
+        with self._reading() as connection:
+            return browse.agents(connection)
+
+    def paired(
+        self,
+        *,
+        kind: str | None = None,
+        learned: bool = False,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> list[Paired]:
+        """Contrasts by id with their tasks, runs (without steps) and constraints, one page behind
+        the id ``after``; ``learned``: only those that a constraint was drawn from."""
+        with self._reading() as connection:
+            return browse.paired(connection, kind=kind, learned=learned, after=after, limit=limit)
+
+    def contrast(self, id: str) -> Paired:
+        """One contrast with its task, runs (without steps) and constraints."""
+        with self._reading() as connection:
+            return browse.one_paired(connection, id)
+
+    def refused(
+        self, reason: str | None = None, *, after: tuple[str, str] | None = None, limit: int = 50
+    ) -> list[Refused]:
+        """Refused drafts by reason and id, one page behind the (reason, id) ``after``."""
+        with self._reading() as connection:
+            return browse.refused(connection, reason=reason, after=after, limit=limit)
+
+    def taught(self) -> list[Taught]:
+        """Whose runs were set against whose, and how many constraints came of it."""
+        with self._reading() as connection:
+            return browse.taught(connection)
+
+    def teachers(self) -> Mapping[str, frozenset[str]]:
+        """Of the constraints that outcomes speak of: whose preferred runs they came from."""
+        with self._reading() as connection:
+            return browse.teachers(connection)
 
     # ---- sources, retracting, going back
 
@@ -531,11 +595,14 @@ class Bank:
             if dry_run and transaction is not None:
                 transaction.rollback()
 
-    def history(self, id: str | None = None, *, since: int = 0) -> list[Change]:
-        """The change log after sequence number ``since``: of one constraint, or whole."""
+    def history(
+        self, id: str | None = None, *, since: int = 0, actor: str | None = None
+    ) -> list[Change]:
+        """The change log after sequence number ``since``: of one constraint or all, by one actor
+        or all."""
         with self._reading() as connection:
             full = None if id is None else _constraint(connection, id).id
-            return memory.history(connection, full, since)
+            return memory.history(connection, full, since, actor)
 
     def sequence(self) -> int:
         """The number of the last change of any constraint; 0 when there was none."""
@@ -828,6 +895,22 @@ def _asked_until_not(since: T, ask: Callable[[], T], pause: Pause, timeout: floa
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _filter(
+    status: str | None,
+    category: Category | str | None,
+    scope: str | None,
+    harness: str | None,
+    text: str | None,
+    support: int | None,
+    agent: str | None,
+) -> Filter:
+    if status is not None:
+        memory.check_status(status)
+    if isinstance(category, str):
+        category = _category(category)
+    return Filter(status, category, scope, harness, text, support, agent)
 
 
 def _category(label: str) -> Category:

@@ -16,9 +16,10 @@ from starlette.routing import Route
 
 from memcollab import __version__
 from memcollab.errors import BankError, MemCollabError
-from memcollab.serve import http, problems
+from memcollab.serve import http
 from memcollab.serve.gate import Gate
 from memcollab.serve.mcp_http import Mcp
+from memcollab.serve.pages import refusal, routes
 from memcollab.serve.problems import Problem
 from memcollab.serve.proxy import Begun, target_of
 from memcollab.serve.replays import Replays
@@ -33,7 +34,7 @@ the key, or the only one there is. Writes take an `Idempotency-Key`: the same ke
 request gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457)
 whose `detail` says what happened, what is valid and what to do next."""
 # A door is its routers; what is no router (MCP, the proxy) is added in ``build_app``.
-DOORS = http.ROUTERS
+DOORS = (*http.ROUTERS, routes.router, routes.entrance)
 # Whoever asks for anything else than a record does not want one.
 _YES = frozenset("yes true on 1".split())
 
@@ -77,7 +78,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     id = request.scope["state"]["request_id"]
     if isinstance(error, BankError):
         LOG.warning("bank failed", extra={"fields": {"request": id, "error": str(error)}})
-    return problems.answer(error, id)
+    return refusal(error, request.scope)
 
 
 _Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]

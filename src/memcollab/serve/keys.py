@@ -122,6 +122,14 @@ class Keyring:
         self._remembered[_hash(token)] = (time.monotonic() + _REMEMBERED_SECONDS, caller)
         return caller
 
+    def holder(self, id: str) -> Caller:
+        """Who has the key of that id, which a session was opened with. Raises: KeyNeeded: it was
+        revoked."""
+        found = self._ledger.rows(sa.select(KEYS).where(KEYS.c.id == id, KEYS.c.revoked.is_(None)))
+        if not found:
+            raise KeyNeeded("the key was revoked. Next: sign in with another one")
+        return _caller(found[0])
+
     def _look_up(self, token: str) -> Caller:
         start, _, rest = token.partition("_")
         id, _, secret = rest.partition("_")
@@ -133,13 +141,17 @@ class Keyring:
                 "the key is unknown or was revoked. Valid: a key that `memcollab key create` "
                 "printed, as `Authorization: Bearer KEY`. Next: memcollab key list"
             )
-        key = _key(found[0])
-        return Caller(key.id, key.name, frozenset(key.scopes), key.bank)
+        return _caller(found[0])
 
 
 def _key(row: dict[str, Any]) -> Key:
     fields = {name: row[name] for name in ("id", "name", "bank", "created", "revoked")}
     return Key(**fields, scopes=tuple(row["scopes"].split()))
+
+
+def _caller(row: dict[str, Any]) -> Caller:
+    key = _key(row)
+    return Caller(key.id, key.name, frozenset(key.scopes), key.bank)
 
 
 def _hash(text: str) -> str:

@@ -11,6 +11,8 @@ from memcollab.serve.banks import Banks
 from memcollab.serve.jobs import Jobs
 from memcollab.serve.keys import Keyring
 from memcollab.serve.ledger import Ledger
+from memcollab.serve.pages.session import Sessions
+from memcollab.serve.pages.standing import Standings
 from memcollab.serve.proxy import Proxy
 from memcollab.serve.recorder import Recorder
 from memcollab.serve.watch import Metrics
@@ -58,8 +60,10 @@ class Service:
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.banks.ledger)
         self.keyring = Keyring(self.ledger)
+        self.sessions = Sessions(self.ledger, self.keyring)
         self.jobs = Jobs(self.ledger, self.banks, self.writer)
         self.metrics = Metrics()
+        self.standings = Standings()
 
     @cached_property
     def proxy(self) -> Proxy | None:
