@@ -588,6 +588,32 @@ def test_a_learn_job_is_followed_by_events_to_its_end(tmp_path: Path) -> None:
         assert "no writer" in problem(refused)["detail"]
 
 
+def test_runs_of_a_key_that_may_not_curate_wait_for_trust(tmp_path: Path) -> None:
+    """Whoever may only report brings runs in its own name: what they alone teach is quarantined,
+    and released when somebody vouches for the key. A curator is believed at once."""
+    service = service_over(tmp_path / "team.db", require_key=True, writer=WRITER)
+    ada, _ = service.keyring.create("ada", ["recall", "record"])
+    eve, _ = service.keyring.create("eve", EVERYTHING)
+    runs = write_runs(tmp_path).read_text().splitlines()
+    with serving(service) as url:
+        for token, half in ((ada, runs[:9]), (eve, runs[9:])):
+            files = {"file": ("runs.jsonl", "\n".join(half).encode())}
+            sent = httpx.post(f"{url}/v1/trajectories/files", files=files, headers=bearer(token))
+            assert sent.json()["judged"] == len(half), sent.text
+        job = httpx.post(f"{url}/v1/learn", json={}, headers=bearer(eve)).json()
+        with httpx.stream(
+            "GET", f"{url}/v1/learn/{job['id']}/events", headers=bearer(eve)
+        ) as answer:
+            assert "event: done" in answer.read().decode()
+    with MemCollab(tmp_path / "team.db") as memory:
+        assert memory.bank.sources() == {"local": "trusted", "reporter:ada": "untrusted"}
+        (waiting,) = memory.bank.quarantine()
+        assert "reporter:ada" in waiting.sources
+        assert len(memory.bank.constraints(status="active")) == 2
+        memory.bank.set_trust("reporter:ada", "trusted", actor="eve")
+        assert len(memory.bank.constraints(status="active")) == 3
+
+
 def test_a_job_that_breaks_is_failed_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

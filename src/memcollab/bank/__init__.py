@@ -35,7 +35,7 @@ from memcollab.bank.runs import Added
 from memcollab.bank.serving import Judged
 from memcollab.bank.stats import Stats
 from memcollab.bank.trials import AWAITS_TRIAL, TrialPair
-from memcollab.bank.trust import LOCAL, Trust, Waiting
+from memcollab.bank.trust import LOCAL, Trust, Waiting, reporter
 from memcollab.bank.verify import Problem, Verification
 
 __all__ = [
@@ -73,4 +73,5 @@ __all__ = [
     "Verification",
     "Versions",
     "Waiting",
+    "reporter",
 ]

@@ -62,7 +62,7 @@ def conclude(connection: sa.Connection, outcome: Outcome, at: str) -> None:
     far as its verdict is.
     """
     held = _held(connection, outcome.recall_id)
-    source = f"reporter:{outcome.source}" if outcome.source else trust.LOCAL
+    source = trust.reporter(outcome.source) if outcome.source else trust.LOCAL
     if held is None or outcome.solved is None or trust.trust_of(connection, source) == "retracted":
         return
     connection.execute(OPEN_RUNS.delete().where(OPEN_RUNS.c.recall_id == outcome.recall_id))
