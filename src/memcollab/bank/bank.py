@@ -24,6 +24,7 @@ from memcollab.bank import (
     learning,
     memory,
     migrations,
+    open_runs,
     rewind,
     runs,
     serving,
@@ -40,6 +41,7 @@ from memcollab.bank.importing import Admit, Imported, Importer
 from memcollab.bank.learning import Merged, Pending, Plan, Screened
 from memcollab.bank.lookup import batches, resolve
 from memcollab.bank.memory import Change, Filter, IndexRows, Versions
+from memcollab.bank.open_runs import OpenRun
 from memcollab.bank.provenance import Provenance, provenance
 from memcollab.bank.rewind import Difference, RolledBack, Snapshot
 from memcollab.bank.rows import StoredAnswer, task_row
@@ -604,8 +606,9 @@ class Bank:
 
     def sequence(self) -> int:
         """The number of the last change of any constraint; 0 when there was none."""
-        with self._reading() as connection:
-            return memory.sequence(connection)
+        self._check_open()
+        with self._database.explained():
+            return int(self._database.glance(memory.SEQUENCE)[0])
 
     def wait_for_change(self, since: int, *, timeout: float) -> int:
         """Return as soon as ``sequence()`` is another than ``since``, whoever made the change, or
@@ -652,14 +655,33 @@ class Bank:
     def save_outcome(self, outcome: Outcome) -> int:
         """Store how the task of a recall ended and count it as evidence; how many outcomes were
         recorded so far, 0 if exactly that is stored already. A verdict may follow an unjudged
-        outcome, nothing may follow a verdict.
+        outcome, nothing may follow a verdict. A verdict makes the open run of that recall a
+        trajectory.
 
         Raises:
             NotFound: there is no such recall.
             UsageError: another verdict is stored.
         """
+        at = _now()
         with self._writing() as connection:
-            return serving.save_outcome(connection, outcome, _now())
+            count = serving.save_outcome(connection, outcome, at)
+            open_runs.conclude(connection, outcome, at)
+        return count
+
+    def save_open_runs(self, turns: Iterable[OpenRun]) -> None:
+        """Store runs as far as they are known, in one transaction; each takes the place of the
+        earlier turns of its run, and becomes a trajectory with the verdict on its recall.
+
+        Raises:
+            BankError: the recall of one of them is not here.
+        """
+        with self._writing() as connection:
+            open_runs.save(connection, list(turns), _now())
+
+    def open_run(self, recall_id: str) -> Trajectory | None:
+        """The run of a recall that nobody has judged yet; None: there is none, or it has ended."""
+        with self._reading() as connection:
+            return open_runs.open_run(connection, recall_id)
 
     def outcomes(self) -> Iterator[Judged]:
         """Recalls with their outcome, in the order in which outcomes were reported."""
@@ -682,8 +704,9 @@ class Bank:
 
     def versions(self) -> Versions:
         """What readers refresh by: ``sequence`` and how often an outcome was recorded."""
-        with self._reading() as connection:
-            return memory.versions(connection)
+        self._check_open()
+        with self._database.explained():
+            return memory.Versions(*self._database.glance(memory.VERSIONS))
 
     def evidence(self) -> Evidence:
         """The counts that outcomes came to."""
@@ -715,13 +738,31 @@ class Bank:
         with self._reading() as connection:
             return trials.pairs(connection, _constraint(connection, id).id)
 
-    def conclude_trial(self, id: str, status: Status, *, actor: str, reason: str) -> bool:
+    def conclude_trial(
+        self,
+        id: str,
+        status: Status,
+        *,
+        actor: str,
+        reason: str,
+        needed: int = INDEPENDENT_SOURCES,
+    ) -> bool:
         """Give a quarantined constraint the status that its trial came to, and log the reason,
-        also where it stays quarantined (once for the same words). False, and nothing is changed,
-        where it is not quarantined any more: somebody has decided meanwhile."""
+        also where it stays quarantined (once for the same words). What only untrusted sources
+        support stays quarantined after a trial that it passed, until ``needed`` independent ones
+        do or somebody approves it. False, and nothing is changed, where it is not quarantined any
+        more: somebody has decided meanwhile."""
         with self._writing() as connection:
             full = resolve(connection, CONSTRAINTS.c.id, id, "constraint")
-            return trials.conclude(connection, full, status, actor=actor, reason=reason, at=_now())
+            return trials.conclude(
+                connection,
+                full,
+                status,
+                actor=actor,
+                reason=reason,
+                at=_now(),
+                needed=needed,
+            )
 
     # ---- caches
 

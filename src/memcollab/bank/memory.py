@@ -182,10 +182,10 @@ def conflicts(connection: sa.Connection, constraint_id: str | None) -> list[tupl
     return list(connection.execute(statement))
 
 
-_SEQUENCE = sa.select(sa.func.coalesce(sa.func.max(CHANGES.c.sequence), 0))
+SEQUENCE = sa.select(sa.func.coalesce(sa.func.max(CHANGES.c.sequence), 0))
 # One question for both, for it is on the path of every recall.
-_VERSIONS = sa.select(
-    _SEQUENCE.scalar_subquery(),
+VERSIONS = sa.select(
+    SEQUENCE.scalar_subquery(),
     sa.func.coalesce(
         sa.select(COUNTERS.c.value).where(COUNTERS.c.name == OUTCOMES_COUNTED).scalar_subquery(), 0
     ),
@@ -200,14 +200,9 @@ class Versions(NamedTuple):
     outcomes: int
 
 
-def versions(connection: sa.Connection) -> Versions:
-    """Both, of one moment."""
-    return Versions(*connection.execute(_VERSIONS).one())
-
-
 def sequence(connection: sa.Connection) -> int:
     """The number of the last change."""
-    return int(connection.execute(_SEQUENCE).scalar_one())
+    return int(connection.execute(SEQUENCE).scalar_one())
 
 
 def index_rows(connection: sa.Connection, since: int) -> IndexRows:
@@ -391,9 +386,11 @@ def note(
     actor: str,
     reason: str,
     at: str,
+    undecided: bool = False,
 ) -> None:
-    """Log what happened to a constraint without a change of its state."""
-    decided = constraint.id in decided_ids(connection, [constraint.id])
+    """Log what happened to a constraint without a change of its state. With ``undecided`` its
+    status is from now on the rule's of ``trust`` again, whoever set it on purpose."""
+    decided = not undecided and constraint.id in decided_ids(connection, [constraint.id])
     steps = [Step(constraint, constraint, action, reason, decided)]
     write(connection, steps, actor=actor, at=at)
 

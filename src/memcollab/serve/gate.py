@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from email.utils import formatdate
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +24,7 @@ from memcollab.errors import KeyNeeded, MemCollabError, NotFound, TryLater
 from memcollab.serve.keys import NEIGHBOUR, Caller
 from memcollab.serve.ledger import AUDIT, now
 from memcollab.serve.pages import SIGN_IN, is_page, refusal
-from memcollab.serve.pages.session import cookie_of
+from memcollab.serve.pages.session import cookie_of, is_own_origin
 from memcollab.serve.places import DOORS, NAME
 from memcollab.serve.service import Service
 from memcollab.serve.watch import LOG, caller_trace
@@ -33,9 +34,12 @@ OPEN = frozenset({"/", "/healthz", "/readyz", "/v1/openapi.json", SIGN_IN})
 _ASSETS = "/static/"
 # Their paths hold a hash of what they are.
 _KEPT = b"public, max-age=31536000, immutable"
+# Behind it is another server: its answers pass as they are.
+PROXY = "/proxy/"
 _UPLOADS = frozenset({"/v1/trajectories/files", "/v1/import"})
-# Recalls are stored with their time and agent; an audit of them would double what one costs.
-# Of MCP's calls, all to one path, a tool that changes something says so.
+# Recalls, and runs that pass the proxy, are stored with their time and agent; an audit of them
+# would double what one costs. Of MCP's calls, all to one path, a tool that changes something says
+# so.
 _UNAUDITED = frozenset({"/v1/recall", "/pages/recall", "/mcp"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -90,7 +94,7 @@ class Gate:
         if is_page(visit.path):
             return await to_thread.run_sync(self._reader, visit)
         given = visit.headers.get("authorization", "")
-        if visit.path.startswith("/proxy/"):  # there, Authorization is upstream's
+        if visit.path.startswith(PROXY):  # there, Authorization is upstream's
             given = f"Bearer {visit.headers.get('x-memcollab-key', '')}"
         scheme, _, token = given.partition(" ")
         if scheme.lower() == "bearer" and token:
@@ -124,6 +128,8 @@ class Gate:
 
     def _most(self, path: str) -> int:
         limits = self._service.limits
+        if path.startswith(PROXY):
+            return limits.proxied
         return limits.upload if path in _UPLOADS else limits.body
 
 
@@ -170,10 +176,13 @@ class _Visit:
         self.method = scope["method"]
         self.address = (scope.get("client") or ("?",))[0]
         state = {**scope.get("state", {}), "request_id": self.id, "bank_name": self.bank}
+        raw = scope.get("raw_path") or self.path.encode()
+        if self.bank is not None:
+            raw = b"/" + raw.removeprefix(b"/").partition(b"/")[2]
         if is_page(self.path):
             state["loopback"] = self.is_loopback
             state["cookie"] = cookie_of(self.headers, loopback=self.is_loopback)
-        self.scope = {**scope, "path": self.path, "raw_path": self.path.encode(), "state": state}
+        self.scope = {**scope, "path": self.path, "raw_path": raw, "state": state}
         # What a framework leaves in the scope (the route it chose) is read from this very one.
 
     @property
@@ -192,27 +201,34 @@ class _Visit:
 
     @property
     def is_neighbour(self) -> bool:
-        """Whether it came from this machine, and from no browser page (but our own) or proxy that
+        """Whether it came from this machine, and from no proxy or browser page (but our own) that
         anyone else may be behind."""
+        ours = self.headers.get("origin") in (None, f"http://{self.headers.get('host', '')}")
         return (
             (self.address in ("127.0.0.1", "::1", "testclient"))
             and self.is_loopback
-            and self.headers.get("origin") in (None, f"http://{self.headers.get('host')}")
+            and (ours or self._is_own_form)
             and not any(name in self.headers for name in _FORWARDED)
         )
+
+    @property
+    def _is_own_form(self) -> bool:
+        return is_page(self.path) and is_own_origin(self.headers)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if self._is_write:
                 await to_thread.run_sync(self._audit)
-            message = {**message, "headers": [*message["headers"], *self._headers()]}
+            headers = list(message["headers"])
+            message = {**message, "headers": [*headers, *self._headers(dict(headers))]}
         await self._send(message)
 
     @property
     def _is_write(self) -> bool:
         done = self.status < 400 and self.method not in _SAFE
-        audited = self.path not in _UNAUDITED or "audited" in self.scope["state"]
+        ours = self.path not in _UNAUDITED and not self.path.startswith(PROXY)
+        audited = ours or "audited" in self.scope["state"]
         return done and audited and self._who is not None
 
     @property
@@ -221,11 +237,15 @@ class _Visit:
         found: Caller | None = self.scope["state"].get("caller")
         return found
 
-    def _headers(self) -> list[tuple[bytes, bytes]]:
+    def _headers(self, given: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        date = [] if b"date" in given else [(b"date", formatdate(usegmt=True).encode())]
+        if self.path.startswith(PROXY):
+            return [*date, (b"memcollab-request-id", self.id.encode())]
         timings = self.scope["state"].get("timings", {})
         stages = [f"{name.replace(' ', '-')};dur={spent}" for name, spent in timings.items()]
         total = f"total;dur={(time.perf_counter() - self._began) * 1000:.3f}"
         return [
+            *date,
             (b"x-request-id", self.id.encode()),
             (b"server-timing", ", ".join([*stages, total]).encode("latin-1", "replace")),
             (b"cache-control", _KEPT if self._is_asset else b"no-store"),

@@ -27,6 +27,7 @@ SCOPES = {
     "admin": "everything, and export, import, audit and new banks",
 }
 _REMEMBERED_SECONDS = 1.0
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,16 @@ class Keyring:
         self._remembered: dict[str, tuple[float, Caller]] = {}
 
     def create(self, name: str, scopes: Iterable[str], bank: str | None = None) -> tuple[str, Key]:
-        """A new key in the clear, and how it is listed. Raises: UsageError: no such scope."""
+        """A new key in the clear, and how it is listed.
+
+        Raises:
+            UsageError: there is no such scope, or nobody can be called so.
+        """
+        if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+            raise UsageError(
+                f"{name!r} cannot name a key: it names the source of what is sent with it. "
+                f"Valid: 1 to {_LONGEST_NAME} printable characters. Next: memcollab key create ada"
+            )
         wanted = tuple(dict.fromkeys(scopes))
         unknown = [scope for scope in wanted if scope not in SCOPES]
         if unknown or not wanted:
