@@ -679,7 +679,7 @@ def test_a_key_opens_the_pages_and_signing_out_shuts_them(
     assert [(row["action"], row["who"]) for row in told][:1] == [("POST /pages/sign-in", "ada")]
 
 
-def refused(address: str, cookie: str, path: str, **form: str) -> httpx.Response:
+def sent(address: str, cookie: str, path: str, **form: str) -> httpx.Response:
     return httpx.post(
         address + path, data=form, cookies={"memcollab": cookie}, headers={"Origin": address}
     )
@@ -711,7 +711,7 @@ def test_who_may_only_look_sees_no_button_and_changes_nothing(
         (f"/ours/pages/constraints/{found.id}/edit", {"when": "x", "enforce": "y", "avoid": "z"}),
         ("/ours/pages/learn", {}),
     ]:
-        answer = refused(address, cookie, path, token=token, **form)
+        answer = sent(address, cookie, path, token=token, **form)
         assert answer.status_code == 403
         assert "lacks the scope &#39;curate&#39;" in answer.text
     assert service.banks.tenant("ours").memory.bank.constraint(found.id) == found
@@ -1013,6 +1013,33 @@ def test_fifty_thousand_constraints_are_shown_a_page_at_a_time(
         page.goto(url + "/flags")
         assert page.locator(".entries > li").count() == 25
         assert page.get_by_role("link", name="Next page").is_visible()
+
+
+def test_replicas_over_postgresql_share_sessions_and_decisions(
+    learned: Path, new_schema: Callable[[], str]
+) -> None:
+    """Every page is the same there, and who signed in at one is known to the other."""
+    url = new_schema()
+    with Bank.open(learned) as bank, Bank.open(url) as target:
+        bank.copy_to(target)
+        found = bank.constraints(status="active", limit=1)[0]
+    one, two = (service_over(url, require_key=True) for _ in range(2))
+    key = one.keyring.create("ada", ["recall", "curate"], None)[0]
+    cookie, token = session(one, key)
+    name = two.banks.default
+    with serving(one) as first, serving(two) as second:
+        for path in [*PAGES, f"/constraints/{found.id}"]:
+            answer = httpx.get(f"{second}/{name}/pages{path}", cookies={"memcollab": cookie})
+            assert answer.status_code == 200
+        form = {"token": token, "status": "retired", "reason": "misleads"}
+        done = sent(first, cookie, f"/{name}/pages/constraints/{found.id}/status", **form)
+        assert done.status_code == 303
+        shown = httpx.get(
+            f"{second}/{name}/pages/constraints/{found.id}", cookies={"memcollab": cookie}
+        )
+        assert "misleads" in shown.text
+        told = two.ledger.rows(AUDIT.select())
+        assert [row["action"] for row in told] == ["POST /pages/constraints/{id}/status"]
 
 
 # ---- files

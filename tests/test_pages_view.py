@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -44,6 +44,8 @@ STEPS = st.builds(
 )
 RUNS = st.lists(STEPS, max_size=8).map(tuple)
 UNITS = st.floats(-1, 1)
+# How long an example takes says more of the machine than of the code.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def run(steps: Sequence[Step], *, solved: bool = True) -> Trajectory:
@@ -89,6 +91,7 @@ def constraint(number: int = 1, **given: object) -> Constraint:
 # ---- two runs beside each other
 
 
+@patient
 @given(RUNS, RUNS)
 def test_two_runs_beside_each_other_are_still_the_two_runs(
     first: tuple[Step, ...], second: tuple[Step, ...]
@@ -107,6 +110,7 @@ def test_two_runs_beside_each_other_are_still_the_two_runs(
         assert agents == sorted(agents)
 
 
+@patient
 @given(RUNS, RUNS, RUNS)
 def test_what_is_alike_at_the_beginning_stands_once(
     shared: tuple[Step, ...], first: tuple[Step, ...], second: tuple[Step, ...]
@@ -150,6 +154,7 @@ def test_a_long_step_keeps_its_beginning_and_its_end() -> None:
 # ---- drawings
 
 
+@patient
 @given(st.lists(st.tuples(UNITS, UNITS, UNITS).map(sorted), max_size=6))
 def test_an_axis_holds_every_value_and_keeps_their_order(triples: list[list[float]]) -> None:
     """Every value is within the axis; places are in order and 0 is in the middle."""
@@ -177,6 +182,7 @@ def test_what_is_not_known_is_not_drawn() -> None:
     ]
 
 
+@patient
 @given(st.lists(st.floats(0, 1e6), min_size=1))
 def test_the_longest_bar_is_whole(values: list[float]) -> None:
     """Bars are shares of the longest; shades go from 0 for nothing to 5 for the most."""
@@ -191,6 +197,7 @@ def test_the_longest_bar_is_whole(values: list[float]) -> None:
 # ---- lists
 
 
+@patient
 @given(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1))
 def test_a_place_in_a_list_is_read_as_it_was_written(tasks: int, contrasts: int) -> None:
     """The place behind a constraint survives its way through an address."""
@@ -198,6 +205,7 @@ def test_a_place_in_a_list_is_read_as_it_was_written(tasks: int, contrasts: int)
     assert view.place_from(view.place_of(found)) == (tasks, contrasts, found.id)
 
 
+@patient
 @given(st.text(max_size=40))
 def test_any_other_place_is_refused_in_words(text: str) -> None:
     """Whatever stands there, it is a place or an error that says so."""
@@ -367,6 +375,7 @@ def test_a_job_says_how_far_it_is_and_what_came_of_it() -> None:
 # ---- what leaves for the browser
 
 
+@patient
 @given(st.text())
 def test_nothing_unseen_reaches_a_page(text: str) -> None:
     """Controls and characters that hide or turn text are named; all others stay as they are."""
@@ -392,10 +401,11 @@ def test_what_templates_made_is_left_alone() -> None:
     assert render.visible(made) is made
 
 
+@patient
 @given(st.text(), st.text())
 def test_every_text_is_escaped_wherever_it_is_shown(name: str, text: str) -> None:
     """The templates' own environment, on any text: no tag and no quote of it survives."""
-    template = render._environment().from_string('<a title="{{ name }}">{{ text }}</a>')
+    template = render.templates().from_string('<a title="{{ name }}">{{ text }}</a>')
     found = template.render(name=f'"><script>{name}', text=f"<img src=x>{text}")
     assert found.count("<") == 2
     assert found.count('"') == 2
@@ -430,6 +440,7 @@ def test_numbers_read_as_numbers() -> None:
     assert render.when("2026-11-25T17:48:12.000001+00:00") == "2026-11-25 17:48"
 
 
+@patient
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_the_token_of_a_form_is_that_of_its_cookie_alone(one: str, two: str) -> None:
     """Another cookie, another token."""

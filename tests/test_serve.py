@@ -830,6 +830,21 @@ def test_serve_and_key_work_from_the_command_line(tmp_path: Path) -> None:
         process.wait(30)
 
 
+def test_building_an_application_sets_up_no_logging(team: Path) -> None:
+    """Whoever puts it into a server of their own keeps their log as it is."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    root.handlers[:] = []
+    try:
+        service = service_over(team)
+        build_app(service)
+        assert root.handlers == []
+        service.close()
+    finally:
+        root.handlers[:], level = before
+        root.setLevel(level)
+
+
 def test_a_served_bank_is_curated_from_the_command_line(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,8 +14,10 @@ supported of these.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import quote, unquote
 
@@ -124,9 +126,10 @@ class Alone:
 
 def build(reach: Reach) -> MCPServer:
     """The server over the memory that ``reach`` finds for each request."""
-    server = MCPServer(
-        "memcollab", instructions=INSTRUCTIONS, version=__version__, middleware=[_Lister(reach)]
-    )
+    with _logging_left_alone():
+        server = MCPServer(
+            "memcollab", instructions=INSTRUCTIONS, version=__version__, middleware=[_Lister(reach)]
+        )
     _add_tools(server, reach)
     _add_resources(server, reach)
 
@@ -139,6 +142,19 @@ def build(reach: Reach) -> MCPServer:
         )
 
     return server
+
+
+@contextmanager
+def _logging_left_alone() -> Iterator[None]:
+    """The SDK sets the root logger up for its own taste, which would print every line of everybody
+    in colours, at 10 ms each."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def _request_of(ctx: Context) -> Request:

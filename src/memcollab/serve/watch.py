@@ -80,13 +80,18 @@ class Unhurried(logging.StreamHandler[Any]):
 
 
 def log_to(stream: Any = None, level: int = logging.INFO) -> None:
-    """Send the server's log, and uvicorn's, to ``stream`` (standard error) as JSON lines."""
+    """Send the server's log, uvicorn's and the warnings of MCP's SDK, whose other lines repeat what
+    was asked, to ``stream`` (standard error) as JSON lines."""
     handler = Unhurried(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     for logger in (LOG, logging.getLogger("uvicorn.error")):
         logger.handlers[:] = [handler]
         logger.propagate = False
         logger.setLevel(level)
+    mcp = logging.getLogger("mcp")
+    mcp.handlers[:] = [handler]
+    mcp.propagate = False
+    mcp.setLevel(logging.WARNING)
 
 
 def write_log() -> None:

@@ -20,7 +20,6 @@ from memcollab import __version__
 from memcollab.errors import KeyNeeded, NotFound
 from memcollab.serve import problems
 from memcollab.serve.keys import Caller
-from memcollab.serve.pages import chart
 from memcollab.serve.pages.session import form_token, new_cookie, set_cookie
 
 SIGN_IN = "/pages/sign-in"
@@ -79,7 +78,9 @@ def asset_path(name: str) -> str:
 # ---- pages
 
 
-def _environment() -> Environment:
+@cache
+def templates() -> Environment:
+    """The templates: they escape every text, and name what nobody sees in it."""
     made = Environment(
         loader=PackageLoader("memcollab.serve.pages"),
         autoescape=True,
@@ -96,7 +97,7 @@ def _environment() -> Environment:
         "when": when,
         "query": query,
     }
-    made.globals |= {"asset_path": asset_path, "version": __version__, "chart": chart}
+    made.globals |= {"asset_path": asset_path, "version": __version__}
     return made
 
 
@@ -113,13 +114,8 @@ def page(
     if not state["cookie"]:
         state["cookie"] = new_cookie()
         given = {"Set-Cookie": set_cookie(state["cookie"], loopback=state["loopback"])}
-    content = _templates().get_template(template).render(**around(scope), **shown)
+    content = templates().get_template(template).render(**around(scope), **shown)
     return HTMLResponse(content, status, {**HEADERS, **(headers or {}), **given})
-
-
-@cache
-def _templates() -> Environment:
-    return _environment()
 
 
 def around(scope: Scope) -> dict[str, Any]:
