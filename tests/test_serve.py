@@ -274,36 +274,6 @@ def test_a_key_opens_what_its_scopes_say(
         assert send(client, *route, "x", bearer(allowed)).status_code not in (401, 403)
 
 
-def test_runs_of_a_key_that_may_not_curate_wait_until_somebody_trusts_it(
-    tmp_path: Path,
-) -> None:
-    """Whoever may only record teaches nobody alone; trust, once given, lasts; a curator's runs are
-    the operator's."""
-    runs = write_runs(tmp_path)
-    service = service_over(tmp_path / "new.db", require_key=True, writer=WRITER)
-    agent, _ = service.keyring.create("ada", ["record"])
-    curator, _ = service.keyring.create("carl", EVERYTHING)
-    with (
-        serving(service) as url,
-        MemCollab(url, key=agent) as hers,
-        MemCollab(url, key=curator) as his,
-    ):
-        hers.add_runs(runs)
-        assert his.bank.sources() == {"key:ada": "untrusted"}
-        assert his.learn().constraints > 0
-        assert his.bank.constraints(status="active") == []
-        assert {one.why.split(",")[0] for one in his.bank.quarantine()} == {
-            "untrusted sources only"
-        }
-        assert his.bank.set_trust("key:ada", "trusted", reason="one of us").active
-        hers.add_runs(runs)
-        assert his.bank.sources() == {"key:ada": "trusted"}
-        his.add_runs(runs)
-        assert his.bank.sources() == {"key:ada": "trusted", "local": "trusted"}
-        with pytest.raises(UsageError, match="a source of runs"):
-            hers.add_runs(runs, source="somebody else")
-
-
 # ---- tenants
 
 

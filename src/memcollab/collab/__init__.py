@@ -271,11 +271,8 @@ class MemCollab:
         *paths: str | Path,
         mapping: str | Path | None = None,
         strict: bool = False,
-        source: str = LOCAL,
-        trusted: bool = True,
     ) -> LearnReport:
         """Read runs into the bank and learn nothing from them yet; ``learn()`` does, later.
-        ``source`` and ``trusted`` as there.
 
         Raises:
             UsageError: a path or the mapping cannot be used.
@@ -290,25 +287,17 @@ class MemCollab:
             strict=strict,
             on_skip=skipped.append,
         )
-        report = self.add_trajectories(read, source=source, trusted=trusted)
+        report = self.add_trajectories(read)
         return report.model_copy(update={"skipped_files": tuple(skipped)})
 
-    def add_trajectories(
-        self,
-        runs: Iterable[Trajectory | Rejected],
-        *,
-        source: str = LOCAL,
-        trusted: bool = True,
-    ) -> LearnReport:
+    def add_trajectories(self, runs: Iterable[Trajectory | Rejected]) -> LearnReport:
         """Store those runs that are judged, without secrets and without our own guidance.
-        ``source`` and ``trusted`` as in ``learn``.
 
         Returns:
             The counts of what came in: ``seen``, ``judged``, ``rejected``, ``known`` and so on.
         """
         intake = Intake(frozenset(), None)
-        judged = intake.judged_runs(runs)
-        added = self.bank.add_trajectories(judged, source=source, trusted=trusted)
+        added = self.bank.add_trajectories(intake.judged_runs(runs))
         return intake.report().model_copy(update={"known": added.known, "recipe": self.recipe.name})
 
     def _distil(

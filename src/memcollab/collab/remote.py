@@ -19,7 +19,6 @@ from pydantic import TypeAdapter
 
 from memcollab import errors
 from memcollab.bank import (
-    LOCAL,
     Change,
     Decided,
     Decision,
@@ -602,12 +601,8 @@ class RemoteMemCollab(MemCollab):
         *paths: str | Path,
         mapping: str | Path | None = None,
         strict: bool = False,
-        source: str = LOCAL,
-        trusted: bool = True,
     ) -> LearnReport:
-        """As ``MemCollab.add_runs``: the files are sent; folders, file by file. The server takes
-        the source from the key."""
-        _only_here("a source of runs", source != LOCAL or not trusted)
+        """As ``MemCollab.add_runs``: the files are sent; folders, file by file."""
         if strict:
             raise UsageError(
                 "strict cannot be used with a bank behind a URL. Next: look at `rejections`"
@@ -630,16 +625,8 @@ class RemoteMemCollab(MemCollab):
             )
         return LearnReport.model_validate_json(answer.content)
 
-    def add_trajectories(
-        self,
-        runs: Iterable[Trajectory | Rejected],
-        *,
-        source: str = LOCAL,
-        trusted: bool = True,
-    ) -> LearnReport:
-        """As ``MemCollab.add_trajectories``, at most 500 in one request. The server takes the
-        source from the key."""
-        _only_here("a source of runs", source != LOCAL or not trusted)
+    def add_trajectories(self, runs: Iterable[Trajectory | Rejected]) -> LearnReport:
+        """As ``MemCollab.add_trajectories``, at most 500 in one request."""
         given = list(runs)
         rejected = [run for run in given if isinstance(run, Rejected)]
         if rejected:

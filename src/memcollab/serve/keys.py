@@ -11,9 +11,9 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -54,11 +54,6 @@ class Caller:
         """Whether the key has that scope; "admin" has all."""
         return scope in self.scopes or "admin" in self.scopes
 
-    @property
-    def source(self) -> str:
-        """Who is not to be believed alone: the name of the key, "" where it may curate."""
-        return "" if self.key is None or self.may("curate") else self.name
-
     def needs(self, scope: str) -> None:
         """Raises: AccessDenied: the key has not got that scope."""
         if not self.may(scope):
@@ -74,22 +69,6 @@ class Caller:
                 f"the key {self.name!r} does not open the bank {bank!r}. Valid: {self.bank!r}. "
                 f"Next: memcollab key create --for {bank}"
             )
-
-
-class Brought(TypedDict, total=False):
-    """Arguments of ``MemCollab.add_trajectories`` that say whose runs these are."""
-
-    source: str
-    trusted: bool
-
-
-def brought_by(source: str, sources: Callable[[], Mapping[str, str]]) -> Brought:
-    """Whose runs a caller of that ``Caller.source`` brings: the operator's own, or those of a
-    source that is trusted only where the bank (``Bank.sources``) was told so."""
-    if not source:
-        return {}
-    name = f"key:{source}"
-    return {"source": name, "trusted": sources().get(name) == "trusted"}
 
 
 # On loopback nobody else can call, so nobody is asked for a key.

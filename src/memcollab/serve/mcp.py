@@ -34,7 +34,6 @@ from memcollab import __version__
 from memcollab.collab import MemCollab
 from memcollab.errors import MemCollabError, NotFound
 from memcollab.records import Agent, Constraint, Recall, Step, Task, Trajectory, Verdict
-from memcollab.serve.keys import brought_by
 
 T = TypeVar("T")
 MOST_TEXT = 100_000
@@ -210,9 +209,8 @@ def _add_tools(server: MCPServer, reach: Reach) -> None:
             origin="mcp",
         )
 
-        def submit(memory: MemCollab, source: str) -> dict[str, Any]:
-            brought = brought_by(source, memory.bank.sources)
-            return memory.add_trajectories([run], **brought).model_dump(mode="json")
+        def submit(memory: MemCollab, _source: str) -> dict[str, Any]:
+            return memory.add_trajectories([run]).model_dump(mode="json")
 
         try:
             return await reach.write(_request_of(ctx), "submit_run", submit)

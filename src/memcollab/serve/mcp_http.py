@@ -44,9 +44,10 @@ class OfRequest:
 
     async def write(self, request: Request, what: str, change: Callable[[MemCollab, str], T]) -> T:
         caller = http.caller_of(request, "record")
+        source = "" if caller.key is None or caller.may("curate") else caller.name
         tenant = await http.tenant_of(request)
         with memory_span("update_memory", tenant.name):
-            done = await to_thread.run_sync(change, tenant.memory, caller.source)
+            done = await to_thread.run_sync(change, tenant.memory, source)
         request.state.audited = f"MCP {what}"
         return done
 

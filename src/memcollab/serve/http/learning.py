@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -13,7 +13,6 @@ from fastapi import File, Form, Request, UploadFile
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from memcollab.collab import MemCollab
 from memcollab.records import LearnReport, Trajectory
 from memcollab.serve.http.requests import (
     COPIED,
@@ -27,7 +26,6 @@ from memcollab.serve.http.requests import (
     versioned,
 )
 from memcollab.serve.jobs import Job, event
-from memcollab.serve.keys import brought_by
 from memcollab.serve.watch import memory_span
 
 router = versioned("learn")
@@ -42,17 +40,12 @@ class TrajectoriesRequest(Body):
 
 @router.post("/trajectories", response_model=LearnReport)
 async def add_trajectories(request: Request, body: TrajectoriesRequest) -> Response:
-    """Add runs to the bank; nothing is learned from them yet. Scope: `record`. Those of a key that
-    may not curate are of the untrusted source `key:NAME`, until a curator trusts it."""
-    caller = caller_of(request, "record")
+    """Add runs to the bank; nothing is learned from them yet. Scope: `record`."""
+    caller_of(request, "record")
     memory = (await tenant_of(request)).memory
     with memory_span("create_memory", bank_name_of(request)) as span:
         span["gen_ai.memory.record.count"] = len(body.trajectories)
-        report = await to_thread.run_sync(
-            lambda: memory.add_trajectories(
-                body.trajectories, **brought_by(caller.source, memory.bank.sources)
-            )
-        )
+        report = await to_thread.run_sync(memory.add_trajectories, body.trajectories)
     return json_answer(report)
 
 
@@ -64,17 +57,16 @@ async def add_files(
         str | None, Form(description="TOML text that says how to read a foreign format")
     ] = None,
 ) -> Response:
-    """Add runs from files, in any format that `memcollab learn` reads. Scope: `record`; whose they
-    are, as of `POST /v1/trajectories`."""
-    caller = caller_of(request, "record")
+    """Add runs from files, in any format that `memcollab learn` reads. Scope: `record`."""
+    caller_of(request, "record")
     memory = (await tenant_of(request)).memory
     with memory_span("create_memory", bank_name_of(request)):
-        report = await to_thread.run_sync(_read_files, memory, caller.source, file, mapping)
+        report = await to_thread.run_sync(_read_files, memory.add_runs, file, mapping)
     return json_answer(report)
 
 
 def _read_files(
-    memory: MemCollab, source: str, files: list[UploadFile], mapping: str | None
+    add_runs: Callable[..., LearnReport], files: list[UploadFile], mapping: str | None
 ) -> LearnReport:
     with TemporaryDirectory(prefix="memcollab-") as scratch:
         paths = [_saved(file, Path(scratch, str(n))) for n, file in enumerate(files)]
@@ -82,8 +74,7 @@ def _read_files(
         if mapping is not None:
             given = Path(scratch, "mapping.toml")
             given.write_text(mapping, "utf-8")
-        brought = brought_by(source, memory.bank.sources)
-        return memory.add_runs(*paths, mapping=given, **brought)
+        return add_runs(*paths, mapping=given)
 
 
 def _saved(file: UploadFile, folder: Path) -> Path:
