@@ -90,9 +90,7 @@ def _job(
         rules[made.tool, place] for place in range(made.level) if (made.tool, place) in rules
     ]
     written = write_guidance(fitting, BUDGET, recite=recite)
-    if not before or not written.text:
-        return Job(task, written.text, written.shown)
-    return Job(task.model_copy(update={"task": f"{written.text}\n\n{task.task}"}))
+    return Job(task, written.text, written.shown, "before" if before else "after")
 
 
 if __name__ == "__main__":

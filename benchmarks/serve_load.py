@@ -90,6 +90,7 @@ def chain(made: Maker, number: int) -> list[tuple[Any, dict[str, Any]]]:
     contrast |= {"preferred": runs[0]["id"], "other": runs[1]["id"]}
     words = {name: getattr(constraint, name) for name in ("when", "enforce", "avoid", "scope")}
     draft = {
+        "counted": True,
         **words,
         "id": f"draft-{number}",
         "contrast_id": contrast["id"],

@@ -25,6 +25,7 @@ def service_over(
     require_key: bool = False,
     limits: Limits | None = None,
     writer: Any = None,
+    upstream: str | None = None,
 ) -> Service:
     def opener(path: str | Path, *, create: bool) -> MemCollab:
         return MemCollab(path, create=create)
@@ -34,6 +35,7 @@ def service_over(
         require_key=require_key,
         limits=limits or Limits(),
         writer={"writer": writer} if writer else {},
+        upstream=upstream,
     )
 
 
@@ -41,7 +43,13 @@ def service_over(
 def serving(service: Service) -> Iterator[str]:
     """The address of the server, for as long as the block runs."""
     config = uvicorn.Config(
-        build_app(service), port=0, log_config=None, access_log=False, ws="none"
+        build_app(service),
+        port=0,
+        log_config=None,
+        access_log=False,
+        date_header=False,
+        server_header=False,
+        ws="none",
     )
     server = Server(config, service)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

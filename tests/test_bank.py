@@ -350,7 +350,7 @@ def test_a_bank_of_the_first_schema_becomes_one_of_this(path: Path) -> None:
     """What schema 1 wrote is read, its outcomes are counted as the evidence they are, and its
     tables are those of a new bank."""
     with closing(sqlite3.connect(path)) as first:
-        first.executescript((HERE / "contracts" / "schema_1.sql").read_text("utf-8"))
+        first.executescript((HERE / "banks" / "schema-1.sql").read_text("utf-8"))
     with Bank.open(path) as bank:
         assert bank.verify().ok
         assert bank.stats().outcomes == {"unjudged": 1, "not solved": 1, "solved": 2}

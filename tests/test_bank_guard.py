@@ -428,7 +428,7 @@ def test_a_bank_of_schema_1_is_brought_forward(tmp_path: Path) -> None:
     stays, and going back begins with the migration."""
     path = tmp_path / "bank.db"
     with closing(sqlite3.connect(path)) as old:
-        old.executescript((HERE / "schema1" / "bank.sql").read_text("utf-8"))
+        old.executescript((HERE / "banks" / "schema-1.sql").read_text("utf-8"))
     with Bank.open(path) as bank:
         assert bank.verify().problems == []
         assert statuses(bank) == ["active", "active", "active", "retired"]
@@ -445,28 +445,6 @@ def test_a_bank_of_schema_1_is_brought_forward(tmp_path: Path) -> None:
         assert {id: one for id, one in after.items() if id in before} == before
         assert bank.verify().problems == []
         assert bank.rollback(str(end), actor="ann").set_aside == 0
-
-
-def test_a_migrated_bank_has_the_columns_of_a_new_one(tmp_path: Path) -> None:
-    """The steps of migration and the schema say the same."""
-    path = tmp_path / "bank.db"
-    with closing(sqlite3.connect(path)) as old:
-        old.executescript((HERE / "schema1" / "bank.sql").read_text("utf-8"))
-
-    def columns(target: Path) -> dict[str, set[tuple[Any, ...]]]:
-        with Bank.open(target), closing(sqlite3.connect(target)) as opened:
-            tables = opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            return {
-                name: {
-                    (column, str(type_), required, key)
-                    for _, column, type_, required, _, key in opened.execute(
-                        f"PRAGMA table_info({name})"
-                    )
-                }
-                for (name,) in tables.fetchall()
-            }
-
-    assert columns(path) == columns(tmp_path / "new.db")
 
 
 # ---- signed exports

@@ -15,7 +15,7 @@ from memcollab.bench import confine, paired, plan, run
 from memcollab.bench.arms import ARMS, Memory, memories
 from memcollab.bench.attempts import Attempt
 from memcollab.bench.experiment import Experiment, load_experiment
-from memcollab.bench.plan import Place
+from memcollab.bench.plan import Place, Planned
 from memcollab.bench.scripted import Messages, ScriptedServer
 from memcollab.bench.suites import Suite
 from memcollab.cli import main
@@ -326,6 +326,23 @@ def test_controls_differ_in_fit_alone(tmp_path: Path) -> None:
     assert shown["examples"].tokens <= experiment.guidance_tokens
 
 
+def test_an_arm_may_put_guidance_first(tmp_path: Path) -> None:
+    """The same words in another place are another measurement, of the same memory."""
+    experiment, place = _learned(tmp_path)
+    agents = experiment.specs(experiment.agents)
+    task = experiment.choose(None)[0].test[0]
+    first = ARMS["default"].model_copy(update={"name": "default-before", "place": "before"})
+    shown = []
+    for arm in (ARMS["default"], first):
+        with plan._guide(experiment, place, arm, _BOTH, agents[0]) as guide:
+            shown.append(guide.show(task))
+    assert shown[0].guidance == shown[1].guidance
+    settings = experiment.measured(0)
+    after, before = (Planned("a", "kiosk", agents[0], task, settings, None, s) for s in shown)
+    assert after.key != before.key
+    assert after.job.sample_id(settings) != before.job.sample_id(settings)
+
+
 def test_planning_writes_nothing_into_a_bank(tmp_path: Path) -> None:
     """A plan may be made any number of times: the bank's bytes as exported stay the same."""
     experiment, place = _learned(tmp_path)
@@ -415,6 +432,7 @@ contrasts = 48
     for recipe, told in (
         ("{ max_unsolvd = 1 }", "max_unsolvd"),
         ('{ pairing = "single" }', "pairing"),
+        ('{ admission = "trial" }', "'own' would be empty"),
     ):
         with pytest.raises(UsageError, match=told):
             load(recipe)

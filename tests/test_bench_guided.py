@@ -205,6 +205,26 @@ def test_of_parts_the_last_text_grows() -> None:
     assert alone.content == [image, ContentText(text=BLOCK)]
 
 
+@given(st.text(max_size=40))
+def test_guidance_may_stand_before_the_task(words: str) -> None:
+    """Then the task is what is read last; of parts, the guidance is the first."""
+    messages = [ChatMessageSystem(content="Be brief."), ChatMessageUser(content=words)]
+    found = insert(messages, BLOCK, place="before")
+    assert found[0] is messages[0]
+    assert found[1].text == (f"{BLOCK}\n\n{words}" if words else BLOCK)
+    assert strip_guidance(found[1].text).lstrip("\n") == words.lstrip("\n")
+
+    image = ContentImage(image=IMAGE)
+    (parted,) = insert([ChatMessageUser(content=[image])], BLOCK, place="before")
+    assert parted.content == [ContentText(text=f"{BLOCK}\n\n"), image]
+
+
+def test_a_place_that_there_is_not_is_refused(bank: Path) -> None:
+    """Before any sample costs."""
+    with pytest.raises(UsageError, match=r"'beside'. Valid: after, before"):
+        guided(bank=str(bank), place="beside")  # type: ignore[arg-type]
+
+
 def test_guidance_needs_a_user_message() -> None:
     """It is not put into another's mouth, and not lost without a word."""
     with pytest.raises(UsageError, match="no user message"):
@@ -212,6 +232,14 @@ def test_guidance_needs_a_user_message() -> None:
 
 
 # ---- the solver memcollab/guided
+
+
+def test_the_solver_can_put_guidance_first(evaluate: Evaluate, bank: Path) -> None:
+    """With -S place=before."""
+    _, (request,) = evaluate(Task([Sample(TASK)], solver=guided(bank=str(bank), place="before")))
+    ((_, words),) = said(request)
+    assert words.startswith("<memcollab-guidance>\n")
+    assert words.endswith(f"</memcollab-guidance>\n\n{TASK}")
 
 
 def test_the_solver_recalls_inserts_and_generates(evaluate: Evaluate, bank: Path) -> None:

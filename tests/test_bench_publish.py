@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,12 +98,20 @@ def test_nothing_to_publish_is_said(tmp_path: Path, logs: Path) -> None:
         publish(SUITES, logs, logs)
 
 
+def test_a_task_of_no_suite_is_not_passed_on(logs: Path, tmp_path: Path) -> None:
+    """Published with an experiment that lacks a suite of the logs, a benchmark's text would stand
+    there in full: it is refused, and nothing is written."""
+    with pytest.raises(UsageError, match=r"'gsm8k-test-7.*names every suite"):
+        publish(SUITES[1:], logs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_publishing_anew_touches_only_what_is_new(logs: Path, tmp_path: Path) -> None:
     """A log whose content is published already stays byte for byte; a changed one does not."""
     (first,) = publish(SUITES, logs, tmp_path / "out")
     before = first.read_bytes(), first.stat().st_mtime_ns
     assert publish(SUITES, logs, tmp_path / "out") == [first]
     assert (first.read_bytes(), first.stat().st_mtime_ns) == before
-    publish([], logs, tmp_path / "out")
+    publish([replace(SUITES[0], name="free"), SUITES[1]], logs, tmp_path / "out")
     assert first.read_bytes() != before[0]
     assert [path.name for path in first.parent.iterdir()] == [first.name]

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,10 @@ def sandbox() -> str:
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bank with one constraint that helps and one that hurts; both await a trial."""
-    folder = tmp_path_factory.mktemp("learned")
+    return learn_from_kiosk(tmp_path_factory.mktemp("learned"))
+
+
+def learn_from_kiosk(folder: Path, **source: Any) -> Path:
     runs = [
         {
             "task": SOURCE.format(number),
@@ -93,8 +97,15 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "runs.jsonl").write_text("\n".join(map(json.dumps, runs)), encoding="utf-8")
     with MemCollab(folder / "team.db", recipe="trial") as memory:
-        memory.learn(folder / "runs.jsonl", writer=ScriptedModel(writer))
+        memory.learn(folder / "runs.jsonl", writer=ScriptedModel(writer), **source)
     return folder / "team.db"
+
+
+@pytest.fixture(scope="module")
+def of_strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same bank, if nobody vouches for the runs."""
+    folder = tmp_path_factory.mktemp("strangers")
+    return learn_from_kiosk(folder, source="stranger", trusted=False)
 
 
 @pytest.fixture
@@ -219,6 +230,26 @@ def test_the_helpful_is_admitted_early_and_the_harmful_refused(
         assert not list(memory.bank.outcomes())
         assert not memory.bank.evidence().compares
         assert memory.bank.verify().ok
+
+
+def test_what_helps_still_waits_for_trust_in_its_sources(
+    of_strangers: Path, tasks: Path, sandbox: str, server: ScriptedServer
+) -> None:
+    """A trial shows that a constraint helps on some tasks, not what else its author wanted: what
+    one untrusted source brought waits on, is not tried again unasked, and comes out with trust."""
+    report = tried(of_strangers, tasks, {"novice": server.url}, sandbox)
+
+    name = ids(of_strangers)["cents"]
+    (helped,) = (each for each in report.candidates if each.constraint == name)
+    assert (helped.says, helped.status) == ("helps", "quarantined")
+    assert "memcollab bank quarantine" in helped.words
+    with MemCollab(of_strangers, recipe="trial") as memory:
+        last = memory.bank.history(name)[-1]
+        assert last.action == "passed a trial"
+        assert "1 of 2 independent ones" in (last.reason or "")
+        assert name not in {each.id for each in memory.bank.awaiting()}
+        memory.bank.set_trust("stranger", "trusted", actor="me", reason="known to us")
+        assert memory.bank.constraint(name).status == "active"
 
 
 def test_the_budget_is_respected_and_can_be_raised(

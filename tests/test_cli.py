@@ -94,8 +94,12 @@ def test_an_outcome_is_reported_once(learned: Path) -> None:
     """Repeating an outcome changes nothing; contradicting it is an error with exit code 2."""
     recall = as_json("recall", "Sort a list of words", cwd=learned)["id"]
 
-    assert as_json("outcome", recall, "--solved", cwd=learned)["solved"] is True
-    as_json("outcome", recall, "--solved", cwd=learned)
+    cost = ["--turns", "3", "--output-tokens", "210", "--cost-usd", "0.01"]
+    reported = as_json("outcome", recall, "--solved", *cost, cwd=learned)
+    assert (reported["solved"], reported["usage"]["turns"]) == (True, 3)
+    assert reported["usage"]["input_tokens"] is None
+    as_json("outcome", recall, "--solved", *cost, cwd=learned)
+    assert "usage=" in memcollab("outcome", recall, "--solved", cwd=learned, code=2).stderr
     memcollab("outcome", recall, "--failed", cwd=learned, code=2)
 
 

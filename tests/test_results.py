@@ -37,6 +37,7 @@ def test_a_table_is_a_sound_experiment(path: Path) -> None:
         "entries.toml",
         "recall.toml",
         "reader.toml",
+        "changes.toml",
     }
 
 
@@ -54,7 +55,7 @@ def test_no_result_is_kept_from_the_repository() -> None:
 def test_both_sizes_hold_the_same_tables() -> None:
     """A table at the paper's size asks what the table that was run here asks, of other agents and
     with other numbers."""
-    for name in ("main", "entries", "recall", "reader"):
+    for name in ("main", "entries", "recall", "reader", "changes"):
         here, paper = (
             tomllib.loads((RUNS / size / f"{name}.toml").read_text("utf-8"))
             for size in ("here", "paper")

@@ -588,6 +588,32 @@ def test_a_learn_job_is_followed_by_events_to_its_end(tmp_path: Path) -> None:
         assert "no writer" in problem(refused)["detail"]
 
 
+def test_runs_of_a_key_that_may_not_curate_wait_for_trust(tmp_path: Path) -> None:
+    """Whoever may only report brings runs in its own name: what they alone teach is quarantined,
+    and released when somebody vouches for the key. A curator is believed at once."""
+    service = service_over(tmp_path / "team.db", require_key=True, writer=WRITER)
+    ada, _ = service.keyring.create("ada", ["recall", "record"])
+    eve, _ = service.keyring.create("eve", EVERYTHING)
+    runs = write_runs(tmp_path).read_text().splitlines()
+    with serving(service) as url:
+        for token, half in ((ada, runs[:9]), (eve, runs[9:])):
+            files = {"file": ("runs.jsonl", "\n".join(half).encode())}
+            sent = httpx.post(f"{url}/v1/trajectories/files", files=files, headers=bearer(token))
+            assert sent.json()["judged"] == len(half), sent.text
+        job = httpx.post(f"{url}/v1/learn", json={}, headers=bearer(eve)).json()
+        with httpx.stream(
+            "GET", f"{url}/v1/learn/{job['id']}/events", headers=bearer(eve)
+        ) as answer:
+            assert "event: done" in answer.read().decode()
+    with MemCollab(tmp_path / "team.db") as memory:
+        assert memory.bank.sources() == {"local": "trusted", "reporter:ada": "untrusted"}
+        (waiting,) = memory.bank.quarantine()
+        assert "reporter:ada" in waiting.sources
+        assert len(memory.bank.constraints(status="active")) == 2
+        memory.bank.set_trust("reporter:ada", "trusted", actor="eve")
+        assert len(memory.bank.constraints(status="active")) == 3
+
+
 def test_a_job_that_breaks_is_failed_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -663,6 +689,7 @@ def test_the_log_is_json_without_secrets_or_tasks(two: tuple[str, Service]) -> N
             f"{url}/ours/v1/recall", json={"task": "a private matter"}, headers=bearer(token)
         )
         httpx.get(f"{url}/ours/v1/constraints?text=private", headers=bearer("mc_wrong_" + "s" * 43))
+        watch.write_log()
     finally:
         watch.LOG.handlers[:], watch.LOG.propagate = kept[0], kept[1]
         watch.LOG.setLevel(kept[2])
@@ -853,3 +880,23 @@ def test_an_application_can_be_built_twice(team: Path) -> None:
     service = service_over(team)
     assert build_app(service) is not build_app(service)
     service.close()
+
+
+def test_the_log_is_whole_when_a_signal_ends_the_server(tmp_path: Path) -> None:
+    """Lines wait a moment to be written together; none waits beyond the end."""
+    command = [sys.executable, "-m", "memcollab.cli", "serve", "--bank", str(tmp_path / "team.db")]
+    with subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        port = next(
+            int(found[1])
+            for line in server.stderr
+            if (found := re.search(r"running on http://127.0.0.1:(\d+)", line))
+        )
+        for _ in range(20):
+            httpx.get(f"http://127.0.0.1:{port}/healthz").raise_for_status()
+        server.send_signal(signal.SIGTERM)
+        said = server.stderr.read()
+        assert server.wait(30) == -signal.SIGTERM
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert sum(line["event"] == "request" for line in lines) == 20
+    assert lines[-1]["event"].startswith("Finished server process")

@@ -1,4 +1,8 @@
-"""The proxy: where guidance goes, and that nothing else changes."""
+"""The proxy by itself: where guidance goes in a body, and which recall a turn belongs to.
+
+What passes over the wire is compared in ``test_serve_proxy_bytes.py``, what is recorded of it in
+``test_serve_proxy_recording.py``.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tests.test_collab import WRITER, write_runs
+from tests.upstream import Message, upstream
 
 from memcollab import MemCollab
 from memcollab.errors import BankError
-from memcollab.serve.proxy import Ask, Proxy, conversation
+from memcollab.serve.proxy import Ask, Begun, Proxy, conversation
+from memcollab.serve.recorder import Recorder
 
-STREAM = b'data: {"choices":[{"delta":{"content":"h\xc3\xa9"}}]}\n\ndata: [DONE]\n\n'
 leaf = st.none() | st.booleans() | st.integers() | st.text()
 extra = st.dictionaries(st.text(), leaf).map(lambda d: {f"x{k}": v for k, v in d.items()})
 
@@ -30,7 +35,7 @@ extra = st.dictionaries(st.text(), leaf).map(lambda d: {f"x{k}": v for k, v in d
 def test_guidance_is_all_that_is_added(
     fields: dict[str, Any], task: str, indent: int | None, guidance: str
 ) -> None:
-    """Taking the inserted message out gives back the body, byte for byte."""
+    """One message more, directly before the first of a user; taking it out gives back the body."""
     messages = [{"role": "system", "content": "s"}, {"role": "user", "content": task}]
     body = json.dumps({**fields, "messages": messages, "model": "m"}, indent=indent).encode()
     said = conversation(body)
@@ -49,52 +54,66 @@ def test_what_is_no_chat_request_is_left_alone(body: bytes) -> None:
     assert conversation(body) is None
 
 
-async def _turns(ask: Ask, bodies: list[bytes]) -> tuple[list[httpx.Response], list[Any]]:
-    seen: list[Any] = []
+async def _turns(
+    ask: Ask, bodies: list[bytes], *, at_once: bool = False
+) -> tuple[list[httpx.Response], list[Message]]:
+    """The answers, and what upstream saw."""
+    with upstream() as behind:
+        behind.script = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
+        proxy = Proxy(behind.url, Recorder(lambda _result: None))
 
-    async def upstream(request: Request) -> Response:
-        seen.append((await request.body(), dict(request.headers)))
-        return Response(STREAM, 200, media_type="text/event-stream")
+        async def door(request: Request) -> Response:
+            return await proxy.pass_on(request, b"chat/completions", "team", ask, record=False)
 
-    backend = Starlette(routes=[Route("/v1/chat/completions", upstream, methods=["POST"])])
-    proxy = Proxy(
-        "http://upstream/v1", httpx.AsyncClient(transport=httpx.ASGITransport(app=backend))
-    )
-
-    async def door(request: Request) -> Response:
-        return await proxy.pass_on(request, "chat/completions", "team", ask)
-
-    front = Starlette(routes=[Route("/c", door, methods=["POST"])])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front)) as client:
-        key = {"authorization": "Bearer up", "x-memcollab-key": "ours"}
-        return [await client.post("http://p/c", content=b, headers=key) for b in bodies], seen
+        front = Starlette(routes=[Route("/c", door, methods=["POST"])])
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front)) as client:
+            key = {"authorization": "Bearer up", "x-memcollab-key": "ours"}
+            posts = [client.post("http://p/c", content=b, headers=key) for b in bodies]
+            answers = await asyncio.gather(*posts) if at_once else [await post for post in posts]
+        await proxy.close()
+        return answers, behind.seen
 
 
 def test_one_recall_serves_every_turn_of_a_task(tmp_path: Path) -> None:
-    """A real bank is asked once; each turn carries the same id, and the answer's bytes pass."""
+    """A real bank is asked once, and each turn carries the same id."""
     asked = []
     with MemCollab(tmp_path / "team.db") as memory:
         memory.learn(write_runs(tmp_path), writer=WRITER)
 
-        async def ask(task: str, model: str) -> Any:
+        async def ask(task: str, model: str) -> Begun:
             asked.append(task)
-            return memory.recall(task, agent=model)
+            return Begun(memory.recall(task, agent=model), memory.bank)
 
         first = [{"role": "user", "content": "Count the hands that hold two kings."}]
         later = [*first, {"role": "assistant", "content": "?"}, {"role": "user", "content": "on"}]
         bodies = [json.dumps({"model": "m", "messages": m}).encode() for m in (first, later)]
         answers, seen = asyncio.run(_turns(ask, bodies))
         assert len(asked) == 1
-        assert {a.content for a in answers} == {STREAM}
         ids = {a.headers["memcollab-recall"] for a in answers}
         assert len(ids) == 1
         assert memory.record_outcome(ids.pop(), solved=True).solved
-    assert all(h["authorization"] == "Bearer up" for _, h in seen)
-    assert not any("x-memcollab-key" in h for _, h in seen)
+    assert all(request.value(b"authorization") == b"Bearer up" for request in seen)
+    assert not any(request.value(b"x-memcollab-key") for request in seen)
+
+
+def test_a_task_that_many_ask_about_at_once_is_recalled_once(tmp_path: Path) -> None:
+    """The others wait for the first."""
+    asked = []
+    with MemCollab(tmp_path / "team.db") as memory:
+
+        async def ask(task: str, model: str) -> Begun:
+            asked.append(task)
+            await asyncio.sleep(0.05)
+            return Begun(memory.recall(task, agent=model), memory.bank)
+
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}]}).encode()
+        answers, _ = asyncio.run(_turns(ask, [body] * 4, at_once=True))
+    assert len(asked) == 1
+    assert len({answer.headers["memcollab-recall"] for answer in answers}) == 1
 
 
 def test_a_broken_memory_lets_the_request_pass() -> None:
-    """The body goes upstream as it came, and a header says why it is unguided."""
+    """The body goes upstream as it came, and a header says that it is unguided."""
 
     async def ask(task: str, model: str) -> Any:
         raise BankError("locked")
@@ -102,4 +121,4 @@ def test_a_broken_memory_lets_the_request_pass() -> None:
     body = b'{ "model": "m", "messages": [{"role": "user", "content": "x"}] }'
     answers, seen = asyncio.run(_turns(ask, [body]))
     assert answers[0].headers["memcollab-memory"] == "unavailable"
-    assert seen[0][0] == body
+    assert seen[0].body == body

@@ -22,7 +22,7 @@ next task. This docstring is the map; the folder is the sentence:
       scrub           takes secrets and personal data out of all that comes in
     the doors
       settings, cli
-      serve           a bank for a whole team: HTTP, keys, tenants
+      serve           a bank for a whole team: HTTP, web pages, keys, tenants
 """
 
 from __future__ import annotations

@@ -19,9 +19,13 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from typing import Literal
 
 from memcollab.records import Constraint
+
+# Where guidance stands, seen from the text of the task.
+Place = Literal["after", "before"]
 
 _OPEN = "<memcollab-guidance>"
 _CLOSE = "</memcollab-guidance>"
@@ -39,7 +43,7 @@ _RECITE = (
 
 @dataclass(frozen=True)
 class Guidance:
-    """The block to put before a task, its size, and the ids of the constraints in it, in order."""
+    """The block to put beside a task, its size, and the ids of the constraints in it, in order."""
 
     text: str = ""
     tokens: int = 0
@@ -60,17 +64,25 @@ def write_guidance(
     closing = [_RECITE] if recite else []
     spent = _frame_weight(recite)
     for constraint in constraints:
-        line = f"{len(lines) + 1}. {_harmless(constraint.text)}"
-        weight = _weight(f"{line}\n")
+        words, weight = _harmless_words(constraint.text)
+        number = f"{len(lines) + 1}. "
+        weight += _weight(f"{number}\n")
         if constraint.id in shown or math.ceil(spent + weight) > budget:
             continue
-        lines.append(line)
+        lines.append(f"{number}{words}")
         shown.append(constraint.id)
         spent += weight
     if not lines:
         return Guidance()
     text = _block([*lines, *closing])
     return Guidance(text=text, tokens=math.ceil(spent), shown=tuple(shown))
+
+
+@lru_cache(maxsize=16_384)
+def _harmless_words(text: str) -> tuple[str, float]:
+    """``text`` made harmless, and what it weighs: no piece of a text goes over a blank."""
+    words = _harmless(text)
+    return words, _weight(words)
 
 
 @cache

@@ -21,7 +21,7 @@ from tests.contracts.bank_world import (
     screened,
 )
 
-from memcollab.bank import Added, Bank, Merge, Pending, Screened
+from memcollab.bank import Added, Bank, Merge, OpenRun, Pending, Screened
 from memcollab.errors import BankError, NotFound, UsageError
 from memcollab.evidence import Tally
 from memcollab.records import (
@@ -30,9 +30,12 @@ from memcollab.records import (
     Contrast,
     Outcome,
     Recall,
+    Step,
     Support,
     Task,
+    Trajectory,
     Usage,
+    Verdict,
 )
 
 
@@ -436,6 +439,75 @@ def test_an_outcome_without_a_recall_is_refused(bank: Bank) -> None:
     """The error names the recall that is missing."""
     with pytest.raises(NotFound, match="recall-x"):
         bank.save_outcome(Outcome(recall_id="recall-x", solved=True))
+
+
+# ---- runs that go on
+
+
+def turn_of(recall: Recall, *said: str, asked_at: str, tokens: int = 1) -> OpenRun:
+    """The run of ``recall`` when the agent had said so much."""
+    return OpenRun(
+        Trajectory(
+            task=recall.task,
+            agent=recall.agent,
+            steps=tuple(Step(role="assistant", content=text) for text in said),
+            verdict=Verdict(solved=None),
+            usage=Usage(input_tokens=tokens),
+            run=recall.id,
+        ),
+        asked_at,
+    )
+
+
+def test_a_run_that_goes_on_becomes_one_trajectory_with_its_verdict(bank: Bank) -> None:
+    """The turn that was asked last stays, whichever is stored first; costs add up; what the
+    reporter knows of the cost counts more; what comes after the verdict is left aside."""
+    given = recall_of(1, bank.constraints())
+    bank.save_recall(given)
+    first = turn_of(given, "a", asked_at="2026-01-01T00:00:01")
+    last = turn_of(given, "a", "b", asked_at="2026-01-01T00:00:02", tokens=2)
+    bank.save_open_runs([last])
+    bank.save_open_runs([first])
+    held = bank.open_run(given.id)
+    assert held is not None
+    assert (held.steps, held.usage.input_tokens) == (last.run.steps, 3)
+    assert not list(bank.summaries())
+    bank.save_outcome(Outcome(recall_id=given.id, solved=None))
+    assert bank.stats().open_runs == 1
+    for _ in range(2):
+        bank.save_outcome(Outcome(recall_id=given.id, solved=True, usage=Usage(output_tokens=9)))
+    bank.save_open_runs([turn_of(given, "a", "b", "c", asked_at="2026-01-01T00:00:03")])
+    (ended,) = bank.summaries()
+    run = bank.trajectory(ended.id)
+    assert (run.steps, run.verdict.solved, run.run) == (last.run.steps, True, given.id)
+    assert (run.usage.input_tokens, run.usage.output_tokens) == (3, 9)
+    assert bank.open_run(given.id) is None
+    assert bank.verify().ok
+
+
+def test_a_verdict_may_be_faster_than_the_run(bank: Bank) -> None:
+    """The run becomes a trajectory when it comes; one whose recall is unknown is refused."""
+    given = recall_of(1, bank.constraints())
+    with pytest.raises(BankError):
+        bank.save_open_runs([turn_of(given, "a", asked_at="2026")])
+    bank.save_recall(given)
+    bank.save_outcome(Outcome(recall_id=given.id, solved=False))
+    bank.save_open_runs([turn_of(given, "a", asked_at="2026")])
+    assert [run.solved for run in bank.summaries()] == [False]
+
+
+def test_a_run_is_believed_as_far_as_its_verdict(bank: Bank) -> None:
+    """A reporter who is not trusted alone is the source of the run; one that was retracted brings
+    nothing."""
+    first, second = (recall_of(number, bank.constraints()) for number in (1, 2))
+    bank.save_recalls([first, second])
+    bank.save_open_runs([turn_of(each, "a", asked_at="2026") for each in (first, second)])
+    bank.save_outcome(Outcome(recall_id=first.id, solved=True, source="ada"))
+    assert bank.sources() == {"reporter:ada": "untrusted"}
+    bank.set_trust("reporter:ada", "retracted", actor="bo")
+    bank.save_outcome(Outcome(recall_id=second.id, solved=True, source="ada"))
+    assert len(list(bank.summaries())) == 1
+    assert bank.stats().open_runs == 1
 
 
 # ---- evidence

@@ -9,7 +9,8 @@ The contract:
 * **What may never change**: the row of a fact (a task, a run, a contrast, an answer, a draft's
   words and verdict, a recall), and any row of the change log. What may: the status and support of a
   constraint, each time with a row in the change log; a task's missing category, a light run's
-  missing steps, an unjudged outcome, a pending draft's constraint are filled in, once.
+  missing steps, an unjudged outcome, a pending draft's constraint are filled in, once; a run that
+  goes on is replaced by its later turns (``open_runs.py``).
 * **Text is the truth**, vectors and caches are derived, never exported, and dropped by ``reindex``.
 * **The same knowledge exports to the same bytes**, however often its learning was killed.
 
@@ -21,10 +22,12 @@ design/bank.md says why.
 from __future__ import annotations
 
 from memcollab.bank.bank import Bank
+from memcollab.bank.browse import Paired, Refused, Taught
 from memcollab.bank.decisions import Decided, Decision
 from memcollab.bank.importing import Imported, RefusedLine
 from memcollab.bank.learning import Merge, Merged, Pending, Screened
 from memcollab.bank.memory import Change, IndexRow, IndexRows, Versions
+from memcollab.bank.open_runs import OpenRun
 from memcollab.bank.provenance import Provenance, Source
 from memcollab.bank.rewind import Difference, Point, RolledBack, Snapshot
 from memcollab.bank.rows import StoredAnswer
@@ -32,7 +35,7 @@ from memcollab.bank.runs import Added
 from memcollab.bank.serving import Judged
 from memcollab.bank.stats import Stats
 from memcollab.bank.trials import AWAITS_TRIAL, TrialPair
-from memcollab.bank.trust import LOCAL, Trust, Waiting
+from memcollab.bank.trust import LOCAL, Trust, Waiting, reporter
 from memcollab.bank.verify import Problem, Verification
 
 __all__ = [
@@ -50,10 +53,13 @@ __all__ = [
     "Judged",
     "Merge",
     "Merged",
+    "OpenRun",
+    "Paired",
     "Pending",
     "Point",
     "Problem",
     "Provenance",
+    "Refused",
     "RefusedLine",
     "RolledBack",
     "Screened",
@@ -61,9 +67,11 @@ __all__ = [
     "Source",
     "Stats",
     "StoredAnswer",
+    "Taught",
     "TrialPair",
     "Trust",
     "Verification",
     "Versions",
     "Waiting",
+    "reporter",
 ]

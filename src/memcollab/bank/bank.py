@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from memcollab.bank import (
+    browse,
     copying,
     decisions,
     editing,
@@ -23,6 +24,7 @@ from memcollab.bank import (
     learning,
     memory,
     migrations,
+    open_runs,
     rewind,
     runs,
     serving,
@@ -32,12 +34,14 @@ from memcollab.bank import (
     trust,
 )
 from memcollab.bank.address import database_at
+from memcollab.bank.browse import Paired, Refused, Taught
 from memcollab.bank.database import Database, Pause
 from memcollab.bank.decisions import Decided, Decision, Who
 from memcollab.bank.importing import Admit, Imported, Importer
 from memcollab.bank.learning import Merged, Pending, Plan, Screened
 from memcollab.bank.lookup import batches, resolve
 from memcollab.bank.memory import Change, Filter, IndexRows, Versions
+from memcollab.bank.open_runs import OpenRun
 from memcollab.bank.provenance import Provenance, provenance
 from memcollab.bank.rewind import Difference, RolledBack, Snapshot
 from memcollab.bank.rows import StoredAnswer, task_row
@@ -318,6 +322,8 @@ class Bank:
         scope: str | None = None,
         harness: str | None = None,
         text: str | None = None,
+        support: int | None = None,
+        agent: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         after: tuple[int, int, str] | None = None,
@@ -325,19 +331,31 @@ class Bank:
         """Constraints that pass every filter given, best supported first, one page of them.
 
         ``category`` without a subcategory means all of it; ``text`` is looked for in the words,
-        ASCII letter case aside. A page goes on behind ``after``: the support (tasks, contrasts) and
-        the id of the last one of the page before; unlike an ``offset`` that place does not move.
+        ASCII letter case aside; ``support`` is the least number of tasks; ``agent`` is a model
+        whose runs are behind it, or whose outcomes speak of it. A page goes on behind ``after``:
+        the support (tasks, contrasts) and the id of the last one of the page before; unlike an
+        ``offset`` that place does not move.
 
         Raises:
             UsageError: there is no such status, or the category is no label.
         """
-        if isinstance(category, str):
-            category = _category(category)
-        if status is not None:
-            memory.check_status(status)
-        wanted = Filter(status, category, scope, harness, text)
+        wanted = _filter(status, category, scope, harness, text, support, agent)
         with self._reading() as connection:
             return memory.constraints(connection, wanted, limit, offset, after)
+
+    def count_constraints(
+        self,
+        *,
+        status: str | None = None,
+        category: Category | str | None = None,
+        text: str | None = None,
+        support: int | None = None,
+        agent: str | None = None,
+    ) -> int:
+        """How many constraints pass every filter given, as in ``constraints``."""
+        wanted = _filter(status, category, None, None, text, support, agent)
+        with self._reading() as connection:
+            return browse.count(connection, wanted)
 
     def constraint(self, id: str) -> Constraint:
         """One constraint."""
@@ -425,13 +443,61 @@ class Bank:
             found = memory.constraints(connection, Filter(status=status), None, 0)
             return frozenset(memory.decided_ids(connection, [one.id for one in found]))
 
-    def quarantine(self, *, needed: int = INDEPENDENT_SOURCES) -> list[Waiting]:
+    def quarantine(
+        self,
+        *,
+        needed: int = INDEPENDENT_SOURCES,
+        limit: int | None = None,
+        after: tuple[int, int, str] | None = None,
+    ) -> list[Waiting]:
         """Quarantined constraints, best supported first: who stands behind each, and why it
-        waits."""
+        waits. One page of them, as of ``constraints``."""
         with self._reading() as connection:
-            found = memory.constraints(connection, Filter(status="quarantined"), None, 0)
+            found = memory.constraints(connection, Filter(status="quarantined"), limit, 0, after)
             decided = memory.decided_ids(connection, [one.id for one in found])
             return trust.waiting(connection, found, decided, needed)
+
+    # ---- leafing through it
+
+    def agents(self) -> tuple[str, ...]:
+        """Models whose runs or whose outcomes are here, by name."""
+        with self._reading() as connection:
+            return browse.agents(connection)
+
+    def paired(
+        self,
+        *,
+        kind: str | None = None,
+        learned: bool = False,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> list[Paired]:
+        """Contrasts by id with their tasks, runs (without steps) and constraints, one page behind
+        the id ``after``; ``learned``: only those that a constraint was drawn from."""
+        with self._reading() as connection:
+            return browse.paired(connection, kind=kind, learned=learned, after=after, limit=limit)
+
+    def contrast(self, id: str) -> Paired:
+        """One contrast with its task, runs (without steps) and constraints."""
+        with self._reading() as connection:
+            return browse.one_paired(connection, id)
+
+    def refused(
+        self, reason: str | None = None, *, after: tuple[str, str] | None = None, limit: int = 50
+    ) -> list[Refused]:
+        """Refused drafts by reason and id, one page behind the (reason, id) ``after``."""
+        with self._reading() as connection:
+            return browse.refused(connection, reason=reason, after=after, limit=limit)
+
+    def taught(self) -> list[Taught]:
+        """Whose runs were set against whose, and how many constraints came of it."""
+        with self._reading() as connection:
+            return browse.taught(connection)
+
+    def teachers(self) -> Mapping[str, frozenset[str]]:
+        """Of the constraints that outcomes speak of: whose preferred runs they came from."""
+        with self._reading() as connection:
+            return browse.teachers(connection)
 
     # ---- sources, retracting, going back
 
@@ -529,16 +595,20 @@ class Bank:
             if dry_run and transaction is not None:
                 transaction.rollback()
 
-    def history(self, id: str | None = None, *, since: int = 0) -> list[Change]:
-        """The change log after sequence number ``since``: of one constraint, or whole."""
+    def history(
+        self, id: str | None = None, *, since: int = 0, actor: str | None = None
+    ) -> list[Change]:
+        """The change log after sequence number ``since``: of one constraint or all, by one actor
+        or all."""
         with self._reading() as connection:
             full = None if id is None else _constraint(connection, id).id
-            return memory.history(connection, full, since)
+            return memory.history(connection, full, since, actor)
 
     def sequence(self) -> int:
         """The number of the last change of any constraint; 0 when there was none."""
-        with self._reading() as connection:
-            return memory.sequence(connection)
+        self._check_open()
+        with self._database.explained():
+            return int(self._database.glance(memory.SEQUENCE)[0])
 
     def wait_for_change(self, since: int, *, timeout: float) -> int:
         """Return as soon as ``sequence()`` is another than ``since``, whoever made the change, or
@@ -585,14 +655,33 @@ class Bank:
     def save_outcome(self, outcome: Outcome) -> int:
         """Store how the task of a recall ended and count it as evidence; how many outcomes were
         recorded so far, 0 if exactly that is stored already. A verdict may follow an unjudged
-        outcome, nothing may follow a verdict.
+        outcome, nothing may follow a verdict. A verdict makes the open run of that recall a
+        trajectory.
 
         Raises:
             NotFound: there is no such recall.
             UsageError: another verdict is stored.
         """
+        at = _now()
         with self._writing() as connection:
-            return serving.save_outcome(connection, outcome, _now())
+            count = serving.save_outcome(connection, outcome, at)
+            open_runs.conclude(connection, outcome, at)
+        return count
+
+    def save_open_runs(self, turns: Iterable[OpenRun]) -> None:
+        """Store runs as far as they are known, in one transaction; each takes the place of the
+        earlier turns of its run, and becomes a trajectory with the verdict on its recall.
+
+        Raises:
+            BankError: the recall of one of them is not here.
+        """
+        with self._writing() as connection:
+            open_runs.save(connection, list(turns), _now())
+
+    def open_run(self, recall_id: str) -> Trajectory | None:
+        """The run of a recall that nobody has judged yet; None: there is none, or it has ended."""
+        with self._reading() as connection:
+            return open_runs.open_run(connection, recall_id)
 
     def outcomes(self) -> Iterator[Judged]:
         """Recalls with their outcome, in the order in which outcomes were reported."""
@@ -615,8 +704,9 @@ class Bank:
 
     def versions(self) -> Versions:
         """What readers refresh by: ``sequence`` and how often an outcome was recorded."""
-        with self._reading() as connection:
-            return memory.versions(connection)
+        self._check_open()
+        with self._database.explained():
+            return memory.Versions(*self._database.glance(memory.VERSIONS))
 
     def evidence(self) -> Evidence:
         """The counts that outcomes came to."""
@@ -648,13 +738,31 @@ class Bank:
         with self._reading() as connection:
             return trials.pairs(connection, _constraint(connection, id).id)
 
-    def conclude_trial(self, id: str, status: Status, *, actor: str, reason: str) -> bool:
+    def conclude_trial(
+        self,
+        id: str,
+        status: Status,
+        *,
+        actor: str,
+        reason: str,
+        needed: int = INDEPENDENT_SOURCES,
+    ) -> bool:
         """Give a quarantined constraint the status that its trial came to, and log the reason,
-        also where it stays quarantined (once for the same words). False, and nothing is changed,
-        where it is not quarantined any more: somebody has decided meanwhile."""
+        also where it stays quarantined (once for the same words). What only untrusted sources
+        support stays quarantined after a trial that it passed, until ``needed`` independent ones
+        do or somebody approves it. False, and nothing is changed, where it is not quarantined any
+        more: somebody has decided meanwhile."""
         with self._writing() as connection:
             full = resolve(connection, CONSTRAINTS.c.id, id, "constraint")
-            return trials.conclude(connection, full, status, actor=actor, reason=reason, at=_now())
+            return trials.conclude(
+                connection,
+                full,
+                status,
+                actor=actor,
+                reason=reason,
+                at=_now(),
+                needed=needed,
+            )
 
     # ---- caches
 
@@ -787,6 +895,22 @@ def _asked_until_not(since: T, ask: Callable[[], T], pause: Pause, timeout: floa
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _filter(
+    status: str | None,
+    category: Category | str | None,
+    scope: str | None,
+    harness: str | None,
+    text: str | None,
+    support: int | None,
+    agent: str | None,
+) -> Filter:
+    if status is not None:
+        memory.check_status(status)
+    if isinstance(category, str):
+        category = _category(category)
+    return Filter(status, category, scope, harness, text, support, agent)
 
 
 def _category(label: str) -> Category:

@@ -12,9 +12,10 @@ Transactions come in modes:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -86,6 +87,12 @@ class Database(ABC):
     @abstractmethod
     def size(self, connection: sa.Connection) -> int:
         """Bytes that the bank takes."""
+
+    def glance(self, question: sa.Select[Any]) -> Sequence[Any]:
+        """The one row that answers a question without parameters, as of now. For what every recall
+        asks: a database may have a shorter way to it than a transaction."""
+        with self.reader.connect() as connection:
+            return connection.execute(question).one()
 
     @abstractmethod
     def listening(self) -> AbstractContextManager[Pause]:

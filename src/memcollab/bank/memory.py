@@ -25,6 +25,7 @@ from memcollab.bank.schema import (
     CONTRASTS,
     COUNTERS,
     DRAFTS,
+    EVIDENCE,
     OUTCOMES_COUNTED,
     PLACEMENTS,
     TRAJECTORIES,
@@ -87,13 +88,16 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 @dataclass(frozen=True)
 class Filter:
     """Which constraints; None = any. Letter case is set aside for ASCII letters in ``text``: that
-    much every database does alike."""
+    much every database does alike. ``support``: from at least so many tasks. ``agent``: a model
+    whose runs are behind it, or for whose tasks it was found and an outcome is known."""
 
     status: str | None = None
     category: Category | None = None
     scope: str | None = None
     harness: str | None = None
     text: str | None = None
+    support: int | None = None
+    agent: str | None = None
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:
         """The filter as SQL."""
@@ -109,7 +113,31 @@ class Filter:
         if self.text is not None:
             words = sa.func.lower(table.when + " " + table.enforce + " " + table.avoid)
             found.append(words.contains(self.text.translate(_LOWER), autoescape=True))
+        if self.support is not None:
+            found.append(table.support_tasks >= self.support)
+        if self.agent is not None:
+            found.append(
+                sa.or_(table.id.in_(_taught_by(self.agent)), table.id.in_(_met(self.agent)))
+            )
         return found
+
+
+def _taught_by(model: str) -> sa.Select[Any]:
+    """Ids of the constraints that runs of ``model`` are behind, on either side."""
+    runs = sa.select(TRAJECTORIES.c.id).where(TRAJECTORIES.c.model == model)
+    either = sa.or_(CONTRASTS.c.preferred.in_(runs), CONTRASTS.c.other.in_(runs))
+    return (
+        sa.select(DRAFTS.c.constraint_id)
+        .join(CONTRASTS, CONTRASTS.c.id == DRAFTS.c.contrast_id)
+        .where(DRAFTS.c.counted, either)
+    )
+
+
+def _met(model: str) -> sa.Select[Any]:
+    """Ids of the constraints that outcomes of ``model`` speak of."""
+    return sa.select(EVIDENCE.c.subject).where(
+        EVIDENCE.c.kind == "constraint", EVIDENCE.c.agent == model
+    )
 
 
 def constraints(
@@ -154,10 +182,10 @@ def conflicts(connection: sa.Connection, constraint_id: str | None) -> list[tupl
     return list(connection.execute(statement))
 
 
-_SEQUENCE = sa.select(sa.func.coalesce(sa.func.max(CHANGES.c.sequence), 0))
+SEQUENCE = sa.select(sa.func.coalesce(sa.func.max(CHANGES.c.sequence), 0))
 # One question for both, for it is on the path of every recall.
-_VERSIONS = sa.select(
-    _SEQUENCE.scalar_subquery(),
+VERSIONS = sa.select(
+    SEQUENCE.scalar_subquery(),
     sa.func.coalesce(
         sa.select(COUNTERS.c.value).where(COUNTERS.c.name == OUTCOMES_COUNTED).scalar_subquery(), 0
     ),
@@ -172,14 +200,9 @@ class Versions(NamedTuple):
     outcomes: int
 
 
-def versions(connection: sa.Connection) -> Versions:
-    """Both, of one moment."""
-    return Versions(*connection.execute(_VERSIONS).one())
-
-
 def sequence(connection: sa.Connection) -> int:
     """The number of the last change."""
-    return int(connection.execute(_SEQUENCE).scalar_one())
+    return int(connection.execute(SEQUENCE).scalar_one())
 
 
 def index_rows(connection: sa.Connection, since: int) -> IndexRows:
@@ -204,9 +227,13 @@ def index_rows(connection: sa.Connection, since: int) -> IndexRows:
     return IndexRows(sequence(connection), rows)
 
 
-def history(connection: sa.Connection, constraint_id: str | None, since: int) -> list[Change]:
-    """The change log after ``since``: of one constraint, or whole."""
+def history(
+    connection: sa.Connection, constraint_id: str | None, since: int, actor: str | None = None
+) -> list[Change]:
+    """The change log after ``since``: of one constraint or all, by one actor or all."""
     statement = sa.select(CHANGES).where(CHANGES.c.sequence > since).order_by(CHANGES.c.sequence)
+    if actor is not None:
+        statement = statement.where(CHANGES.c.actor == actor)
     if constraint_id is not None:
         statement = statement.where(CHANGES.c.constraint_id == constraint_id)
     return [change_from(row) for row in connection.execute(statement).mappings()]
@@ -359,9 +386,11 @@ def note(
     actor: str,
     reason: str,
     at: str,
+    undecided: bool = False,
 ) -> None:
-    """Log what happened to a constraint without a change of its state."""
-    decided = constraint.id in decided_ids(connection, [constraint.id])
+    """Log what happened to a constraint without a change of its state. With ``undecided`` its
+    status is from now on the rule's of ``trust`` again, whoever set it on purpose."""
+    decided = not undecided and constraint.id in decided_ids(connection, [constraint.id])
     steps = [Step(constraint, constraint, action, reason, decided)]
     write(connection, steps, actor=actor, at=at)
 

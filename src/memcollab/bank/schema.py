@@ -3,9 +3,9 @@
 What a row is to the rest: ``tasks``, ``trajectories``, ``steps``, ``contrasts``, ``answers``,
 ``drafts``, ``recalls``, ``outcomes`` and ``trials`` are facts, written once. ``constraints`` is the
 present state, every step to which is a row of ``changes``; ``decisions`` and ``placements`` are
-logs of the same kind. ``evidence`` is counted from recalls and outcomes. ``vectors`` and ``caches``
-can be dropped at any time. Columns that hold JSON are text, so that they mean the same in every
-database.
+logs of the same kind. ``open_runs`` are runs that go on. ``evidence`` is counted from recalls and
+outcomes. ``vectors`` and ``caches`` can be dropped at any time. Columns that hold JSON are text, so
+that they mean the same in every database.
 
 The steps of a run stand beside its head, not in it: contrasting walks over every head and reads no
 message, and a bank that came by a light share has heads only.
@@ -223,6 +223,14 @@ OUTCOMES = _table(
     _text("at"),
     sa.Column("solved", sa.Boolean, nullable=True),
     _text("content"),
+)
+
+# Runs that go on, each under the recall it began with; ``open_runs.py`` replaces them.
+OPEN_RUNS = _table(
+    "open_runs",
+    sa.Column("recall_id", sa.String(64), sa.ForeignKey("recalls.id"), primary_key=True),
+    _text("asked_at"),
+    sa.Column("content", sa.LargeBinary, nullable=False),
 )
 
 # The counts of ``memcollab.evidence``, as recalls and outcomes give them: derived, kept up to date

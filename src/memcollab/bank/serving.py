@@ -89,9 +89,9 @@ def save_outcome(connection: sa.Connection, outcome: Outcome, at: str) -> int:
         return 0
     if before.solved is not None:
         raise UsageError(
-            f"recall {outcome.recall_id!r} has the outcome solved={before.solved!r} already; it "
-            f"cannot become solved={outcome.solved!r}. Valid: one verdict per recall, after any "
-            "number of unjudged ones. Next: recall again for another attempt"
+            f"recall {outcome.recall_id!r} has the outcome solved={before.solved!r} already; "
+            f"another one came, with {_differing(before, outcome)}. Valid: one verdict per recall, "
+            "after any number of unjudged ones. Next: recall again for another attempt"
         )
     connection.execute(
         OUTCOMES.update()
@@ -99,6 +99,11 @@ def save_outcome(connection: sa.Connection, outcome: Outcome, at: str) -> int:
         .values(outcome_row(outcome, at))
     )
     return evidence.recount(connection, evidence.observation(recalled, before), seen)
+
+
+def _differing(before: Outcome, after: Outcome) -> str:
+    told = {name: getattr(after, name) for name in Outcome.model_fields}
+    return ", ".join(f"{name}={v!r}" for name, v in told.items() if v != getattr(before, name))
 
 
 def add_outcomes(connection: sa.Connection, rows: Sequence[Row]) -> int:

@@ -17,10 +17,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -64,6 +65,9 @@ class SQLite(Database):
         self.may_create = not read_only
         self._temporary = temporary
         self._engine = make_engine(path, read_only=read_only)
+        self._glancing: sqlite3.Connection | None = None
+        self._questions: dict[sa.Select[Any], str] = {}
+        self._turn = Lock()
         self.reader = in_mode(self._engine, "read")
         self.writer = in_mode(self._engine, "scratch" if temporary else "write")
         self.quick_writer = in_mode(self._engine, "scratch" if temporary else "quick")
@@ -109,6 +113,21 @@ class SQLite(Database):
         """Bytes of the bank and of what is not yet folded into it."""
         return size_on_disk(self.path)
 
+    def glance(self, question: sa.Select[Any]) -> Sequence[Any]:
+        """On a connection of its own, without SQLAlchemy: 0.01 ms in place of 0.1."""
+        with self._turn:
+            if self._glancing is None:
+                self._glancing = connector(self.path, read_only=self.read_only)()
+            words = self._questions.get(question)
+            if words is None:
+                words = str(question.compile(self._engine, compile_kwargs={"literal_binds": True}))
+                self._questions[question] = words
+            try:
+                row: Sequence[Any] = self._glancing.execute(words).fetchone()
+            except sqlite3.Error as error:
+                raise sa.exc.OperationalError(words, None, error) from error
+            return row
+
     @contextmanager
     def listening(self) -> Iterator[Pause]:
         """SQLite tells nobody: the caller looks ten times a second."""
@@ -117,6 +136,10 @@ class SQLite(Database):
     def close(self) -> None:
         """Let go of the file; one that was made to vanish does."""
         super().close()
+        with self._turn:
+            if self._glancing is not None:
+                self._glancing.close()
+                self._glancing = None
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -139,6 +162,14 @@ def _check_place(path: Path, *, create: bool) -> None:
 
 def make_engine(path: Path, *, read_only: bool) -> sa.Engine:
     """An engine over the file at ``path``, which need not exist unless ``read_only``."""
+    connect = connector(path, read_only=read_only)
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def connector(path: Path, *, read_only: bool) -> Callable[[], sqlite3.Connection]:
+    """What connects to the file at ``path``."""
     address = f"{path.absolute().as_uri()}?{'mode=ro' if read_only else 'mode=rwc'}"
     if read_only and _cannot_have_readers_files(path):
         address += "&immutable=1"
@@ -155,9 +186,7 @@ def make_engine(path: Path, *, read_only: bool) -> sa.Engine:
         connection.execute("PRAGMA foreign_keys=ON")
         return connection
 
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool)
-    sa.event.listen(engine, "begin", _begin)
-    return engine
+    return connect
 
 
 def _cannot_have_readers_files(path: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from memcollab.bank import open_runs
 from memcollab.bank.schema import (
     ANSWERS,
     CONFLICTS,
@@ -28,13 +29,15 @@ Counts = Mapping[str, int]
 class Stats:
     """Counts of what a bank holds. Maps go from a value (as text, "-" for none) to how many.
 
-    ``by_support`` counts constraints by the number of tasks behind them. ``spent`` is what the
-    stored answers of writers cost. ``bytes_on_disk`` includes what is not yet folded into the file.
+    ``open_runs`` await their outcome and are not among ``trajectories``. ``by_support`` counts
+    constraints by the number of tasks behind them. ``spent`` is what the stored answers of writers
+    cost. ``bytes_on_disk`` includes what is not yet folded into the file.
     """
 
     tasks: int
     labelled_tasks: int
     trajectories: int
+    open_runs: int
     by_verdict: Counts
     by_family: Counts
     contrasts: Counts
@@ -74,6 +77,7 @@ def stats(connection: sa.Connection, *, sequence: int, bytes_on_disk: int) -> St
         tasks=total(TASKS),
         labelled_tasks=total(TASKS, TASKS.c.category.is_not(None)),
         trajectories=total(TRAJECTORIES),
+        open_runs=open_runs.count(connection),
         by_verdict=by(TRAJECTORIES.c.solved),
         by_family=by(TRAJECTORIES.c.family),
         contrasts=by(CONTRASTS.c.kind),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from memcollab.bank import trust
 from memcollab.bank.lookup import add_rows
 from memcollab.bank.memory import all_constraints, note, set_status
 from memcollab.bank.rows import Stored, reads
@@ -19,6 +20,8 @@ from memcollab.bank.schema import CHANGES, CONSTRAINTS, TRIALS
 from memcollab.records import Constraint, Record, Status
 
 AWAITS_TRIAL = "awaits a trial"
+# How the change log calls a trial that was passed by what must wait for trust all the same.
+PASSED = "passed a trial"
 
 
 class TrialPair(Record):
@@ -63,7 +66,7 @@ def awaiting(connection: sa.Connection) -> list[Constraint]:
     statement = (
         sa.select(CHANGES.c.constraint_id, CHANGES.c.reason)
         .where(CHANGES.c.constraint_id.in_(quarantined))
-        .where(CHANGES.c.action.in_(("learned", "quarantined")))
+        .where(CHANGES.c.action.in_(("learned", "quarantined", PASSED)))
         .order_by(CHANGES.c.sequence)
     )
     last: dict[str, str | None] = dict(connection.execute(statement).all())
@@ -79,15 +82,38 @@ def conclude(
     actor: str,
     reason: str,
     at: str,
+    needed: int,
 ) -> bool:
     (constraint,) = all_constraints(connection, [constraint_id])
     if constraint.status != "quarantined":
         return False
-    if status != "quarantined":
+    standing = trust.standings(connection, [constraint_id], needed)[constraint_id]
+    if status == "active" and standing.status != "active":
+        # That it helps on these tasks says nothing of what else it does: the rule of trust stays,
+        # and lets it out when more stands behind it.
+        waits = f"{reason}; it waits: {standing.why}"
+        _note_once(connection, constraint, PASSED, actor, waits, at, undecided=True)
+    elif status != "quarantined":
         set_status(connection, constraint_id, status, actor=actor, reason=reason, at=at)
-    elif reason != _last_reason(connection, constraint_id):
-        note(connection, constraint, "tried", actor=actor, reason=reason, at=at)
+    else:
+        _note_once(connection, constraint, "tried", actor, reason, at)
     return True
+
+
+def _note_once(
+    connection: sa.Connection,
+    constraint: Constraint,
+    action: str,
+    actor: str,
+    reason: str,
+    at: str,
+    *,
+    undecided: bool = False,
+) -> None:
+    """Log how a trial ended, unless that is what the log says last."""
+    if reason != _last_reason(connection, constraint.id):
+        said = {"actor": actor, "reason": reason, "at": at}
+        note(connection, constraint, action, **said, undecided=undecided)
 
 
 def _last_reason(connection: sa.Connection, constraint_id: str) -> str | None:

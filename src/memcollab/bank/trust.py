@@ -80,6 +80,12 @@ class Backing:
 # ---- sources
 
 
+def reporter(name: str) -> str:
+    """The source of what somebody sent who may not be believed alone: the name of a key. It is the
+    same for runs and for outcomes that make a run, so that nobody stands behind himself."""
+    return f"reporter:{name}"
+
+
 def check_source(name: str) -> None:
     """Raise ``UsageError`` if a source cannot be called so."""
     if not name.strip() or len(name) > 256 or not name.isprintable() or name == OWN_WRITER:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from memcollab.bench.tasks import BenchTask
 from memcollab.collab import MemCollab
-from memcollab.guide import count_tokens, fence, write_guidance
+from memcollab.guide import Place, count_tokens, fence, write_guidance
 from memcollab.recall import same_task
 from memcollab.recipe import Recipe
 from memcollab.records import Agent, Category, Constraint, RunSummary, Trajectory
@@ -41,8 +41,8 @@ Show = Literal["recall", "random", "wrong-category", "examples"]
 
 
 class Arm(BaseModel):
-    """Where guidance comes from. ``runs`` None is no memory; what is None elsewhere is as the
-    recipe or the experiment has it."""
+    """Where guidance comes from, and where in the prompt it stands. ``runs`` None is no memory;
+    what is None elsewhere is as the recipe or the experiment has it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,6 +53,7 @@ class Arm(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     categories: Literal["soft", "hard", "none"] | None = None
     min_score: float | None = None
+    place: Place = "after"
 
 
 ARMS: Mapping[str, Arm] = {
@@ -121,6 +122,7 @@ class Shown:
     tokens: int = 0
     constraints: tuple[str, ...] = ()
     category: str | None = None
+    place: Place = "after"
 
 
 NOTHING = Shown()
@@ -149,6 +151,9 @@ class Guide:
 
     def show(self, task: BenchTask) -> Shown:
         """What the arm shows for a task, whose id seeds what is drawn at random."""
+        return replace(self._chosen(task), place=self.arm.place)
+
+    def _chosen(self, task: BenchTask) -> Shown:
         draw = random.Random(_seed(task.task_id))  # noqa: S311 - a control's choice, no secret
         match self.arm.show:
             case "recall":

@@ -28,6 +28,7 @@ from memcollab.bench import confine
 from memcollab.bench.roster import AgentSpec
 from memcollab.bench.tasks import BenchTask, State
 from memcollab.errors import MissingExtra, UsageError
+from memcollab.guide import Place
 from memcollab.records import Record
 
 if TYPE_CHECKING:
@@ -73,17 +74,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """A task, and the guidance that is given with it; ``shown`` are the ids of its constraints."""
+    """A task, and the guidance that is given with it, after its text or before it; ``shown`` are
+    the ids of its constraints."""
 
     task: BenchTask
     guidance: str = ""
     shown: tuple[str, ...] = ()
+    place: Place = "after"
 
     def digest(self, settings: Settings) -> str:
         """What is run, hashed: two jobs of one digest are the same measurement."""
         parts = [self.task.digest, settings.digest]
         if self.guidance:
-            parts.append(hashlib.sha256(self.guidance.encode()).hexdigest()[:12])
+            # As in logs that are older than the choice of a place.
+            content = self.guidance if self.place == "after" else f"{self.place}: {self.guidance}"
+            parts.append(hashlib.sha256(content.encode()).hexdigest()[:12])
         return "-".join(parts)
 
     def sample_id(self, settings: Settings) -> str:
@@ -172,6 +177,7 @@ class Evaluation:
             "memcollab_model": self.spec.name,
             "memcollab_digest": job.digest(self.settings),
             "memcollab_guidance": job.guidance or None,
+            "memcollab_place": job.place if job.guidance and job.place != "after" else None,
             "memcollab_shown": list(job.shown) or None,
             "function": task.function,
             "acts": isinstance(task.checker, State),

@@ -18,9 +18,16 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from memcollab.bench.arms import ARMS, Arm, arm_like
 from memcollab.bench.evaluate import Harness, Settings
@@ -100,6 +107,17 @@ class Experiment(BaseModel):
             raise ValueError(f"{kept[0]!r} is what tells the arms apart, and cannot be changed")
         Recipe.model_validate({"name": "changed", **changes})
         return changes
+
+    @model_validator(mode="after")
+    def _shows_what_it_learns(self) -> Self:
+        """An experiment makes no trials, so what awaits one would leave its arms empty."""
+        for arm in self.arms:
+            if arm.runs and self.recipe_of(arm.recipe).admission == "trial":
+                raise ValueError(
+                    f"the arm {arm.name!r} would be empty: its constraints await a trial, and "
+                    "nobody makes one here. Valid: admission = 'screen'"
+                )
+        return self
 
     def recipe_of(self, name: str) -> Recipe:
         """The recipe of that name with the experiment's changes."""

@@ -2,7 +2,9 @@
 
 ``insert`` is the one place at which guidance enters a prompt, for every solver and for the hook
 (`memcollab.bench.hook`): in the user message that puts the task, after its text, a blank line
-between. It stands last because small models attend most to what stands last.
+between; or before its text, where that is asked for. What stands last weighs most: a model that
+would copy the values of a worked call rather than those of its task is better told first
+(results/LOG.md).
 
 A bank is asked through ``MemCollab`` alone. It is opened once for all samples of an evaluation,
 and the hook lets go of it when the run ends. Recall is plain code of about a millisecond, so that
@@ -14,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from inspect_ai.model import ChatMessage, ChatMessageUser, ContentText
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from memcollab.errors import UsageError
+from memcollab.guide import Place
 
 # Loaded where a bank is opened: every evaluation imports this module, as it is where the entry
 # point leads, and most know nothing of memory.
@@ -27,15 +30,16 @@ if TYPE_CHECKING:
     from memcollab import MemCollab, Usage
     from memcollab.settings import Settings
 
-# Metadata of a sample: guidance that a solver of this package is to insert.
+# Metadata of a sample: guidance that a solver of this package is to insert, and where.
 GUIDANCE = "memcollab_guidance"
+PLACE = "memcollab_place"
 
 
 def insert(
-    messages: Sequence[ChatMessage], guidance: str, at: int | None = None
+    messages: Sequence[ChatMessage], guidance: str, at: int | None = None, place: Place = "after"
 ) -> list[ChatMessage]:
-    """The messages with ``guidance`` behind the text of the last user message, or of the message
-    at ``at``; without guidance, the messages as they are. Nothing that is given is changed.
+    """The messages with ``guidance`` after (or before) the text of the last user message, or of the
+    message at ``at``; without guidance, the messages as they are. Nothing that is given is changed.
 
     Raises:
         UsageError: there is guidance and no user message.
@@ -50,7 +54,7 @@ def insert(
             "Next: give the sample an input"
         )
     message = given[position]
-    content = _behind(message.content, guidance)
+    content = (_behind if place == "after" else _before)(message.content, guidance)
     given[position] = message.model_copy(update={"content": content})
     return given
 
@@ -73,10 +77,18 @@ def _behind(content: str | list[Any], guidance: str) -> str | list[Any]:
     return [*content[: texts[-1]], grown, *content[texts[-1] + 1 :]]
 
 
+def _before(content: str | list[Any], guidance: str) -> str | list[Any]:
+    """Of parts, it is the first."""
+    if isinstance(content, str):
+        return f"{guidance}\n\n{content}" if content else guidance
+    return [ContentText(text=f"{guidance}\n\n"), *content]
+
+
 def inserted(state: TaskState) -> list[ChatMessage]:
     """The sample's messages with the guidance that its metadata holds, if it holds any."""
     guidance = state.metadata.get(GUIDANCE)
-    return insert(state.messages, guidance if isinstance(guidance, str) else "")
+    place: Place = "before" if state.metadata.get(PLACE) == "before" else "after"
+    return insert(state.messages, guidance if isinstance(guidance, str) else "", place=place)
 
 
 def task_text(state: TaskState) -> str:
@@ -139,6 +151,7 @@ class Guide:
         category: where to file every task; else it is judged task by task.
         limit: constraints at most; else the recipe's.
         recipe: a recipe's name; else that of the settings.
+        place: where guidance stands, ``after`` the text of the task or ``before`` it.
 
     Raises:
         BankError: there is no bank there, or it cannot be used. Nothing was asked of a model yet.
@@ -154,15 +167,19 @@ class Guide:
         category: str | None = None,
         limit: int | None = None,
         recipe: str | None = None,
+        place: Place = "after",
     ) -> None:
         if limit is not None and limit < 1:
             raise UsageError(f"limit is {limit!r}. Valid: 1 or more. Next: leave it out for 3")
+        if place not in get_args(Place):
+            valid = ", ".join(get_args(Place))
+            raise UsageError(f"place is {place!r}. Valid: {valid}. Next: leave it out")
         from memcollab.settings import load
 
         settings = load(bank=bank, harness=harness, recipe=recipe)
         # Inspect changes into the task's folder while it runs.
         self._settings = settings.model_copy(update={"bank": _absolute(settings.bank)})
-        self._agent, self._limit = agent, limit
+        self._agent, self._limit, self.place = agent, limit, place
         # Opened now, so that a bank that is not there is said before any sample costs.
         taxonomy = self._memory.taxonomy
         self._category = taxonomy.resolve(category) if category else None
@@ -216,6 +233,7 @@ def guided(
     category: str | None = None,
     limit: int | None = None,
     recipe: str | None = None,
+    place: Place = "after",
 ) -> Solver:
     """Recall, insert what was recalled, then do what Inspect's ``generate()`` does.
 
@@ -223,11 +241,19 @@ def guided(
     `Guide`. The sample's metadata says what was shown: ``memcollab_recall``, ``memcollab_shown``,
     ``memcollab_guidance_tokens``, ``memcollab_abstained``.
     """
-    guide = Guide(bank, agent=agent, harness=harness, category=category, limit=limit, recipe=recipe)
+    guide = Guide(
+        bank,
+        agent=agent,
+        harness=harness,
+        category=category,
+        limit=limit,
+        recipe=recipe,
+        place=place,
+    )
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         given = guide.recall(task_text(state), model_of(state))
-        state.messages = insert(state.messages, given.guidance)
+        state.messages = insert(state.messages, given.guidance, place=place)
         state.metadata = {**state.metadata, **given.metadata}
         return await generate(state)
 

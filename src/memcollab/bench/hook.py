@@ -52,7 +52,7 @@ from memcollab.bench.guided import (
     task_text,
 )
 from memcollab.errors import MemCollabError, UsageError
-from memcollab.guide import strip_guidance
+from memcollab.guide import Place, strip_guidance
 from memcollab.records import Usage
 
 _PREFIX = "MEMCOLLAB_GUIDE_"
@@ -69,6 +69,7 @@ class GuideSettings(BaseSettings):
     harness: str | None = Field(default=None, description="opens constraints of that harness")
     category: str | None = Field(default=None, description="where to file every task")
     limit: int | None = Field(default=None, ge=1, description="constraints at most")
+    place: Place = Field(default="after", description="where guidance stands: after or before")
     recipe: str | None = Field(
         default=None, description="default, trial, paper-v1, paper-v2 or single"
     )
@@ -141,7 +142,7 @@ class GuideHook(Hooks):
             return
         position = _anchored(data.input, held)
         if held.given is not None and position is not None:
-            data.input[:] = insert(data.input, held.given.guidance, position)
+            data.input[:] = insert(data.input, held.given.guidance, position, self._guide.place)
 
     def _begin(self, guide: Guide, held: _Sample, messages: list[ChatMessage]) -> bool:
         """Find the message that puts the task and recall for it; False where there is none, or

@@ -51,7 +51,7 @@ class Planned:
     @cached_property
     def job(self) -> Job:
         """What is run."""
-        return Job(self.task, self.shown.guidance, self.shown.constraints)
+        return Job(self.task, self.shown.guidance, self.shown.constraints, self.shown.place)
 
     @cached_property
     def key(self) -> str:

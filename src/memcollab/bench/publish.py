@@ -30,8 +30,11 @@ def publish(suites: Iterable[Suite], root: Path, out: Path) -> list[Path]:
         that publishing anew changes what is new alone.
 
     Raises:
-        UsageError: there is no log, or ``out`` is ``root``.
+        UsageError: there is no log, ``out`` is ``root``, or a log holds a task of none of the
+            suites, of which nobody knows whether its text may be passed on. Nothing is written.
     """
+    suites = list(suites)
+    _check_known(suites, root)
     return _copied(_withheld(suites), root, out)
 
 
@@ -43,6 +46,21 @@ def restore(suites: Iterable[Suite], root: Path, out: Path) -> list[Path]:
     """
     instead = _withheld(suites)
     return _copied({name: text for text, name in instead.items()}, root, out)
+
+
+def _check_known(suites: Iterable[Suite], root: Path) -> None:
+    from inspect_ai.log import read_eval_log_sample_summaries
+
+    tasks = {task.task_id for suite in suites for task in (*suite.build, *suite.test)}
+    for path in sorted(root.rglob("*.eval")):
+        for sample in read_eval_log_sample_summaries(str(path)):
+            name = str(sample.id)
+            if name not in tasks and name.rpartition("+")[0] not in tasks:
+                raise UsageError(
+                    f"the log {path.name!r} holds the task {name!r}, which no suite of the "
+                    "experiment has: its text could not be withheld. "
+                    "Next: publish with the experiment that names every suite and task of the logs"
+                )
 
 
 def _copied(replaced: Mapping[str, str], root: Path, out: Path) -> list[Path]:

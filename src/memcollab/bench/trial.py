@@ -241,6 +241,7 @@ class Trial:
         conditions.check()
         self._bank = memory.bank
         self._rules: TrialRules = memory.recipe.trial
+        self._needed = memory.recipe.independent_sources
         self._budget_of_guidance = memory.recipe.guidance_tokens
         self._conditions = conditions
         self._left_out: dict[str, str] = {}
@@ -398,6 +399,7 @@ class Trial:
             _STATUS[verdict.says],
             actor=ACTOR,
             reason=self._words(candidate, verdict),
+            needed=self._needed,
         )
 
     def _words(self, candidate: _Candidate, verdict: Verdict) -> str:
@@ -456,11 +458,15 @@ class Trial:
     def _outcome(self, candidate: _Candidate, state: _State) -> Candidacy:
         verdict = self._verdict(candidate, state)
         ended = [pair for task in _ended(candidate, state) for pair in task]
+        status = self._bank.constraint(candidate.constraint.id).status
+        words = self._words(candidate, verdict)
+        if verdict.says == "helps" and status == "quarantined":
+            words += "; it waits for trust in its sources: memcollab bank quarantine"
         return self._outline(candidate).model_copy(
             update={
                 "says": verdict.says,
-                "status": self._bank.constraint(candidate.constraint.id).status,
-                "words": self._words(candidate, verdict),
+                "status": status,
+                "words": words,
                 "tried": verdict.tasks,
                 "better": verdict.better,
                 "worse": verdict.worse,

@@ -31,6 +31,12 @@ def serve(
         str | None,
         typer.Option(help="OpenAI-compatible server for /proxy/v1; its address ends in /v1."),
     ] = None,
+    max_proxied: Annotated[
+        int, typer.Option(min=1, help="MiB of a request that passes the proxy.")
+    ] = 512,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Record the runs that pass the proxy.")
+    ] = True,
 ) -> None:
     """Serve a bank, or a folder or database of banks, over HTTP."""
     from memcollab import settings
@@ -39,5 +45,8 @@ def serve(
     chosen = settings.load(
         bank=bank, banks=banks, writer=writer, writer_url=writer_url, recipe=recipe
     )
-    limits = Limits(max_body * 2**20, max_upload * 2**20, rate)
-    run(open_service(chosen, limits=limits, require_key=require_key, upstream=upstream), host, port)
+    limits = Limits(max_body * 2**20, max_upload * 2**20, rate, max_proxied * 2**20)
+    service = open_service(
+        chosen, limits=limits, require_key=require_key, upstream=upstream, record_runs=record
+    )
+    run(service, host, port)

@@ -271,6 +271,8 @@ class MemCollab:
         *paths: str | Path,
         mapping: str | Path | None = None,
         strict: bool = False,
+        source: str = LOCAL,
+        trusted: bool = True,
     ) -> LearnReport:
         """Read runs into the bank and learn nothing from them yet; ``learn()`` does, later.
 
@@ -287,17 +289,24 @@ class MemCollab:
             strict=strict,
             on_skip=skipped.append,
         )
-        report = self.add_trajectories(read)
+        report = self.add_trajectories(read, source=source, trusted=trusted)
         return report.model_copy(update={"skipped_files": tuple(skipped)})
 
-    def add_trajectories(self, runs: Iterable[Trajectory | Rejected]) -> LearnReport:
-        """Store those runs that are judged, without secrets and without our own guidance.
+    def add_trajectories(
+        self,
+        runs: Iterable[Trajectory | Rejected],
+        *,
+        source: str = LOCAL,
+        trusted: bool = True,
+    ) -> LearnReport:
+        """Store those runs that are judged, without secrets and without our own guidance. Who
+        brought them (``source``), and whether to believe that, is as for ``learn``.
 
         Returns:
             The counts of what came in: ``seen``, ``judged``, ``rejected``, ``known`` and so on.
         """
         intake = Intake(frozenset(), None)
-        added = self.bank.add_trajectories(intake.judged_runs(runs))
+        added = self.bank.add_trajectories(intake.judged_runs(runs), source=source, trusted=trusted)
         return intake.report().model_copy(update={"known": added.known, "recipe": self.recipe.name})
 
     def _distil(

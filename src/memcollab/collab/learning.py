@@ -217,6 +217,7 @@ def merge_plan(
     return Merge(
         assigned={**first.assigned, **second.assigned},
         conflicts=sorted({*first.conflicts, *second.conflicts}),
+        reason=first.reason,
     )
 
 

@@ -90,8 +90,8 @@ def _counted(evidence: Evidence) -> tuple[int, int, int]:
 def _retired(bank: Bank) -> Mapping[str, str]:
     return {
         change.constraint_id: change.reason or ""
-        for change in bank.history()
-        if (change.actor, change.action) == (ACTOR, "retired")
+        for change in bank.history(actor=ACTOR)
+        if change.action == "retired"
     }
 
 

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from memcollab import errors
 from memcollab.bank import (
+    LOCAL,
     Change,
     Decided,
     Decision,
@@ -601,8 +602,12 @@ class RemoteMemCollab(MemCollab):
         *paths: str | Path,
         mapping: str | Path | None = None,
         strict: bool = False,
+        source: str = LOCAL,
+        trusted: bool = True,
     ) -> LearnReport:
-        """As ``MemCollab.add_runs``: the files are sent; folders, file by file."""
+        """As ``MemCollab.add_runs``: the files are sent; folders, file by file. The server takes
+        the source from the key, and what to believe from its scopes."""
+        _only_here("a source, or what to believe,", source != LOCAL or not trusted)
         if strict:
             raise UsageError(
                 "strict cannot be used with a bank behind a URL. Next: look at `rejections`"
@@ -625,8 +630,16 @@ class RemoteMemCollab(MemCollab):
             )
         return LearnReport.model_validate_json(answer.content)
 
-    def add_trajectories(self, runs: Iterable[Trajectory | Rejected]) -> LearnReport:
-        """As ``MemCollab.add_trajectories``, at most 500 in one request."""
+    def add_trajectories(
+        self,
+        runs: Iterable[Trajectory | Rejected],
+        *,
+        source: str = LOCAL,
+        trusted: bool = True,
+    ) -> LearnReport:
+        """As ``MemCollab.add_trajectories``, at most 500 in one request; source and trust are as
+        for ``add_runs``."""
+        _only_here("a source, or what to believe,", source != LOCAL or not trusted)
         given = list(runs)
         rejected = [run for run in given if isinstance(run, Rejected)]
         if rejected:

@@ -8,6 +8,7 @@ A request passes these, in this order; each is the only one that knows its matte
     http      the door ``/v1``, a module for each kind of thing
     mcp       the door of models: over standard input and output, or by ``mcp_http`` at ``/mcp``
     proxy     the door ``/proxy/v1`` of OpenAI clients
+    pages     the door ``/pages``: what people look at and decide in a browser
     banks     a bank by its name: opened once, recalled from, its recalls stored in groups
     jobs      learning in the background, to be followed from any replica
 

@@ -16,12 +16,12 @@ from starlette.routing import Route
 
 from memcollab import __version__
 from memcollab.errors import BankError, MemCollabError
-from memcollab.records import Recall
-from memcollab.serve import http, problems
+from memcollab.serve import http
 from memcollab.serve.gate import Gate
 from memcollab.serve.mcp_http import Mcp
+from memcollab.serve.pages import refusal, routes
 from memcollab.serve.problems import Problem
-from memcollab.serve.proxy import Proxy
+from memcollab.serve.proxy import Begun, target_of
 from memcollab.serve.replays import Replays
 from memcollab.serve.service import Service
 from memcollab.serve.watch import LOG
@@ -34,7 +34,9 @@ the key, or the only one there is. Writes take an `Idempotency-Key`: the same ke
 request gets the same answer, for 24 hours. Everything that is no success is a problem (RFC 9457)
 whose `detail` says what happened, what is valid and what to do next."""
 # A door is its routers; what is no router (MCP, the proxy) is added in ``build_app``.
-DOORS = http.ROUTERS
+DOORS = (*http.ROUTERS, routes.router, routes.entrance)
+# Whoever asks for anything else than a record does not want one.
+_YES = frozenset("yes true on 1".split())
 
 
 def build_app(service: Service) -> FastAPI:
@@ -53,12 +55,11 @@ def build_app(service: Service) -> FastAPI:
     app.state.service = service
     for router in DOORS:
         app.include_router(router)
-    if service.upstream is not None:
-        app.state.proxy = Proxy(service.upstream)
+    if service.proxy is not None:
         app.add_api_route(
             "/proxy/v1/{path:path}",
             proxied,
-            methods=["GET", "POST", "DELETE"],
+            methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             include_in_schema=False,
         )
     app.state.mcp = Mcp(service.limits.body)
@@ -77,7 +78,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     id = request.scope["state"]["request_id"]
     if isinstance(error, BankError):
         LOG.warning("bank failed", extra={"fields": {"request": id, "error": str(error)}})
-    return problems.answer(error, id)
+    return refusal(error, request.scope)
 
 
 _Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
@@ -96,8 +97,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(tenant.warm)
     async with app.state.mcp.running():
         yield
-    if service.upstream is not None:
-        await app.state.proxy.close()
+    if service.proxy is not None:
+        await service.proxy.close()
     await to_thread.run_sync(service.close)
 
 
@@ -115,16 +116,26 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-async def proxied(request: Request, path: str) -> Response:
-    """What an OpenAI client asks, guided. Scope: ``recall``."""
-    http.caller_of(request, "recall")
+async def proxied(request: Request) -> Response:
+    """What an OpenAI client asks, guided. Scope: ``recall``; with ``record``, too, the run is
+    recorded."""
+    caller = http.caller_of(request, "recall")
+    service = http.service_of(request)
+    assert service.proxy is not None
 
-    async def ask(task: str, model: str) -> Recall:
+    async def ask(task: str, model: str) -> Begun:
         tenant = await http.tenant_of(request)
-        return await tenant.recall(store=True, task=task, agent=model)
+        recall = await tenant.recall(store=True, task=task, agent=model)
+        return Begun(recall, tenant.memory.bank)
 
-    proxy: Proxy = request.app.state.proxy
-    return await proxy.pass_on(request, path, http.bank_name_of(request), ask)
+    wanted = request.headers.get("x-memcollab-record", "yes").lower() in _YES
+    return await service.proxy.pass_on(
+        request,
+        target_of(request.scope),
+        http.bank_name_of(request),
+        ask,
+        record=wanted and service.record_runs and caller.may("record"),
+    )
 
 
 async def healthz() -> Response:

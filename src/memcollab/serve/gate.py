@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from email.utils import formatdate
 from typing import Any
 from uuid import uuid4
 
@@ -20,19 +21,26 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memcollab.errors import KeyNeeded, MemCollabError, NotFound, TryLater
-from memcollab.serve import problems
 from memcollab.serve.keys import NEIGHBOUR, Caller
 from memcollab.serve.ledger import AUDIT, now
+from memcollab.serve.pages import SIGN_IN, is_page, refusal
+from memcollab.serve.pages.session import cookie_of, is_own_origin
 from memcollab.serve.places import DOORS, NAME
 from memcollab.serve.service import Service
 from memcollab.serve.watch import LOG, caller_trace
 
-# Of a server's state, nothing of a bank: for probes, which have no key.
-OPEN = frozenset({"/healthz", "/readyz", "/v1/openapi.json"})
+# Of a server's state, nothing of a bank: for probes, and for whoever has yet to sign in.
+OPEN = frozenset({"/", "/healthz", "/readyz", "/v1/openapi.json", SIGN_IN})
+_ASSETS = "/static/"
+# Their paths hold a hash of what they are.
+_KEPT = b"public, max-age=31536000, immutable"
+# Behind it is another server: its answers pass as they are.
+PROXY = "/proxy/"
 _UPLOADS = frozenset({"/v1/trajectories/files", "/v1/import"})
-# Recalls are stored with their time and agent; an audit of them would double what one costs.
-# Of MCP's calls, all to one path, a tool that changes something says so.
-_UNAUDITED = frozenset({"/v1/recall", "/mcp"})
+# Recalls, and runs that pass the proxy, are stored with their time and agent; an audit of them
+# would double what one costs. Of MCP's calls, all to one path, a tool that changes something says
+# so.
+_UNAUDITED = frozenset({"/v1/recall", "/pages/recall", "/mcp"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.I)
@@ -58,10 +66,10 @@ class Gate:
             with caller_trace(visit.headers):
                 await self._pass(visit, receive)
         except HTTPException as refused:
-            await problems.answer(refused, visit.id)(visit.scope, receive, visit.send)
+            await refusal(refused, visit.scope)(visit.scope, receive, visit.send)
         except Exception as error:  # noqa: BLE001 - it is answered with 500 and logged
             if visit.status == 0:
-                await problems.answer(error, visit.id)(visit.scope, receive, visit.send)
+                await refusal(error, visit.scope)(visit.scope, receive, visit.send)
             LOG.exception("request failed", extra={"fields": {"request": visit.id}})
         finally:
             metrics.open.dec()
@@ -70,19 +78,23 @@ class Gate:
     async def _pass(self, visit: _Visit, receive: Receive) -> None:
         state = visit.scope["state"]
         try:
-            if visit.path not in OPEN:
-                state["caller"] = visit.caller = await self._caller(visit)
-                state["bank_name"] = visit.bank = self._bank(visit, visit.caller)
-                self._rates.take(visit.caller.key or visit.address)
+            if not visit.is_open:
+                state["caller"] = caller = await self._caller(visit)
+                state["bank_name"] = visit.bank = self._bank(visit, caller)
+                self._rates.take(caller.key or visit.address)
+            elif visit.path == SIGN_IN:
+                self._rates.take(visit.address)
             bounded = _bounded(receive, visit.headers, self._most(visit.path))
         except (MemCollabError, HTTPException) as refused:
-            await problems.answer(refused, visit.id)(visit.scope, receive, visit.send)
+            await refusal(refused, visit.scope)(visit.scope, receive, visit.send)
             return
         await self._app(visit.scope, bounded, visit.send)
 
     async def _caller(self, visit: _Visit) -> Caller:
+        if is_page(visit.path):
+            return await to_thread.run_sync(self._reader, visit)
         given = visit.headers.get("authorization", "")
-        if visit.path.startswith("/proxy/"):  # there, Authorization is upstream's
+        if visit.path.startswith(PROXY):  # there, Authorization is upstream's
             given = f"Bearer {visit.headers.get('x-memcollab-key', '')}"
         scheme, _, token = given.partition(" ")
         if scheme.lower() == "bearer" and token:
@@ -95,6 +107,17 @@ class Gate:
             "if it listens there alone. Next: memcollab key create"
         )
 
+    def _reader(self, visit: _Visit) -> Caller:
+        signed_in = self._service.sessions.caller(visit.scope["state"]["cookie"])
+        if signed_in is not None:
+            return signed_in
+        if not self._service.require_key and visit.is_neighbour:
+            return NEIGHBOUR
+        raise KeyNeeded(
+            "these pages need a key. Valid: one with the scope 'recall', and 'curate' to change "
+            "anything. Next: sign in; memcollab key create --scope recall --scope curate"
+        )
+
     def _bank(self, visit: _Visit, caller: Caller) -> str | None:
         name = visit.bank or caller.bank or self._service.banks.default
         if name is not None:
@@ -105,6 +128,8 @@ class Gate:
 
     def _most(self, path: str) -> int:
         limits = self._service.limits
+        if path.startswith(PROXY):
+            return limits.proxied
         return limits.upload if path in _UPLOADS else limits.body
 
 
@@ -147,53 +172,88 @@ class _Visit:
         given = self.headers.get("x-request-id", "")
         self.id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         self.bank, self.path = _split(scope["path"])
-        self.caller: Caller | None = None
         self.status = 0
         self.method = scope["method"]
         self.address = (scope.get("client") or ("?",))[0]
         state = {**scope.get("state", {}), "request_id": self.id, "bank_name": self.bank}
-        self.scope = {**scope, "path": self.path, "raw_path": self.path.encode(), "state": state}
+        raw = scope.get("raw_path") or self.path.encode()
+        if self.bank is not None:
+            raw = b"/" + raw.removeprefix(b"/").partition(b"/")[2]
+        if is_page(self.path):
+            state["loopback"] = self.is_loopback
+            state["cookie"] = cookie_of(self.headers, loopback=self.is_loopback)
+        self.scope = {**scope, "path": self.path, "raw_path": raw, "state": state}
         # What a framework leaves in the scope (the route it chose) is read from this very one.
 
     @property
+    def is_open(self) -> bool:
+        """Whether it needs no key."""
+        return self.path in OPEN or self.path.startswith(_ASSETS)
+
+    @property
+    def _is_asset(self) -> bool:
+        return self.path.startswith(_ASSETS) and self.status == 200
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is called by a name that only its own machine has for it."""
+        return _LOOPBACK_HOST.fullmatch(self.headers.get("host", "")) is not None
+
+    @property
     def is_neighbour(self) -> bool:
-        """Whether it came from this machine, and from no browser page (but our own) or proxy that
+        """Whether it came from this machine, and from no proxy or browser page (but our own) that
         anyone else may be behind."""
-        host = self.headers.get("host", "")
+        ours = self.headers.get("origin") in (None, f"http://{self.headers.get('host', '')}")
         return (
             (self.address in ("127.0.0.1", "::1", "testclient"))
-            and _LOOPBACK_HOST.fullmatch(host) is not None
-            and self.headers.get("origin") in (None, f"http://{host}")
+            and self.is_loopback
+            and (ours or self._is_own_form)
             and not any(name in self.headers for name in _FORWARDED)
         )
+
+    @property
+    def _is_own_form(self) -> bool:
+        return is_page(self.path) and is_own_origin(self.headers)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if self._is_write:
                 await to_thread.run_sync(self._audit)
-            message = {**message, "headers": [*message["headers"], *self._headers()]}
+            headers = list(message["headers"])
+            message = {**message, "headers": [*headers, *self._headers(dict(headers))]}
         await self._send(message)
 
     @property
     def _is_write(self) -> bool:
         done = self.status < 400 and self.method not in _SAFE
-        audited = self.path not in _UNAUDITED or "audited" in self.scope["state"]
-        return done and audited and self.caller is not None
+        ours = self.path not in _UNAUDITED and not self.path.startswith(PROXY)
+        audited = ours or "audited" in self.scope["state"]
+        return done and audited and self._who is not None
 
-    def _headers(self) -> list[tuple[bytes, bytes]]:
+    @property
+    def _who(self) -> Caller | None:
+        """Who sent it; who signs in is known when that is done."""
+        found: Caller | None = self.scope["state"].get("caller")
+        return found
+
+    def _headers(self, given: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        date = [] if b"date" in given else [(b"date", formatdate(usegmt=True).encode())]
+        if self.path.startswith(PROXY):
+            return [*date, (b"memcollab-request-id", self.id.encode())]
         timings = self.scope["state"].get("timings", {})
         stages = [f"{name.replace(' ', '-')};dur={spent}" for name, spent in timings.items()]
         total = f"total;dur={(time.perf_counter() - self._began) * 1000:.3f}"
         return [
+            *date,
             (b"x-request-id", self.id.encode()),
             (b"server-timing", ", ".join([*stages, total]).encode("latin-1", "replace")),
-            (b"cache-control", b"no-store"),
+            (b"cache-control", _KEPT if self._is_asset else b"no-store"),
             (b"x-content-type-options", b"nosniff"),
         ]
 
     def _audit(self) -> None:
-        caller = self.caller or NEIGHBOUR
+        caller = self._who or NEIGHBOUR
         row = {
             "at": now(),
             "bank": self.scope["state"].get("bank_name"),
@@ -224,7 +284,7 @@ class _Visit:
             "status": self.status,
             "ms": round(spent * 1000, 2),
             "bank": self.bank,
-            "key": self.caller.key if self.caller else None,
+            "key": self._who.key if self._who else None,
         }
         LOG.info("request", extra={"fields": fields})
 

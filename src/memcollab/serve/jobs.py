@@ -98,16 +98,13 @@ class Jobs:
         found = self._ledger.rows(wanted)
         if not found:
             raise NotFound(f"the bank {bank!r} has no job {id!r}. Next: POST /v1/learn")
-        row = found[0]
-        if row["state"] == "running" and row["beat"] < ago(_SILENT):
-            row["state"] = "lost"
-        kind, _, error = (row["error"] or "").partition(": ")
-        return Job(
-            **{name: row[name] for name in ("id", "state", "stage", "done", "total", "started")},
-            report=LearnReport.model_validate_json(row["report"]) if row["report"] else None,
-            error=error or None,
-            error_kind=kind or None,
-        )
+        return _job(found[0])
+
+    def recent(self, bank: str, limit: int) -> list[Job]:
+        """The last jobs of that bank, newest first."""
+        wanted = sa.select(JOBS).where(JOBS.c.bank == bank)
+        wanted = wanted.order_by(JOBS.c.started.desc(), JOBS.c.id).limit(limit)
+        return [_job(row) for row in self._ledger.rows(wanted)]
 
     def close(self) -> None:
         """What still runs is said to be lost at once, not when its silence tells."""
@@ -148,6 +145,18 @@ class Jobs:
     def _set(self, id: str, **values: Any) -> None:
         still = sa.and_(JOBS.c.id == id, _RUNNING)
         self._ledger.change(JOBS.update().where(still).values(beat=now(), **values))
+
+
+def _job(row: dict[str, Any]) -> Job:
+    if row["state"] == "running" and row["beat"] < ago(_SILENT):
+        row["state"] = "lost"
+    kind, _, error = (row["error"] or "").partition(": ")
+    return Job(
+        **{name: row[name] for name in ("id", "state", "stage", "done", "total", "started")},
+        report=LearnReport.model_validate_json(row["report"]) if row["report"] else None,
+        error=error or None,
+        error_kind=kind or None,
+    )
 
 
 def event(job: Job) -> bytes:

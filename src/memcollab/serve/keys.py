@@ -27,6 +27,7 @@ SCOPES = {
     "admin": "everything, and export, import, audit and new banks",
 }
 _REMEMBERED_SECONDS = 1.0
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,16 @@ class Keyring:
         self._remembered: dict[str, tuple[float, Caller]] = {}
 
     def create(self, name: str, scopes: Iterable[str], bank: str | None = None) -> tuple[str, Key]:
-        """A new key in the clear, and how it is listed. Raises: UsageError: no such scope."""
+        """A new key in the clear, and how it is listed.
+
+        Raises:
+            UsageError: there is no such scope, or nobody can be called so.
+        """
+        if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+            raise UsageError(
+                f"{name!r} cannot name a key: it names the source of what is sent with it. "
+                f"Valid: 1 to {_LONGEST_NAME} printable characters. Next: memcollab key create ada"
+            )
         wanted = tuple(dict.fromkeys(scopes))
         unknown = [scope for scope in wanted if scope not in SCOPES]
         if unknown or not wanted:
@@ -122,6 +132,14 @@ class Keyring:
         self._remembered[_hash(token)] = (time.monotonic() + _REMEMBERED_SECONDS, caller)
         return caller
 
+    def holder(self, id: str) -> Caller:
+        """Who has the key of that id, which a session was opened with. Raises: KeyNeeded: it was
+        revoked."""
+        found = self._ledger.rows(sa.select(KEYS).where(KEYS.c.id == id, KEYS.c.revoked.is_(None)))
+        if not found:
+            raise KeyNeeded("the key was revoked. Next: sign in with another one")
+        return _caller(found[0])
+
     def _look_up(self, token: str) -> Caller:
         start, _, rest = token.partition("_")
         id, _, secret = rest.partition("_")
@@ -133,13 +151,17 @@ class Keyring:
                 "the key is unknown or was revoked. Valid: a key that `memcollab key create` "
                 "printed, as `Authorization: Bearer KEY`. Next: memcollab key list"
             )
-        key = _key(found[0])
-        return Caller(key.id, key.name, frozenset(key.scopes), key.bank)
+        return _caller(found[0])
 
 
 def _key(row: dict[str, Any]) -> Key:
     fields = {name: row[name] for name in ("id", "name", "bank", "created", "revoked")}
     return Key(**fields, scopes=tuple(row["scopes"].split()))
+
+
+def _caller(row: dict[str, Any]) -> Caller:
+    key = _key(row)
+    return Caller(key.id, key.name, frozenset(key.scopes), key.bank)
 
 
 def _hash(text: str) -> str:

@@ -70,6 +70,14 @@ JOBS = sa.Table(
     sa.Column("started", sa.String(40), nullable=False),
     sa.Column("beat", sa.String(40), nullable=False),
 )
+# Of the web pages: the hash of a cookie, and the key that it was opened with.
+SESSIONS = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(16), nullable=False),
+    sa.Column("opened", sa.String(40), nullable=False),
+)
 
 # One learns into a bank at a time, whichever replica it runs on.
 _RUNNING = JOBS.c.state == "running"

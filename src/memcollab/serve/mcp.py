@@ -31,6 +31,7 @@ from mcp_types import INVALID_PARAMS, ListResourcesResult, Resource
 from pydantic import AfterValidator, Field
 
 from memcollab import __version__
+from memcollab.bank import LOCAL, reporter
 from memcollab.collab import MemCollab
 from memcollab.errors import MemCollabError, NotFound
 from memcollab.records import Agent, Constraint, Recall, Step, Task, Trajectory, Verdict
@@ -209,8 +210,10 @@ def _add_tools(server: MCPServer, reach: Reach) -> None:
             origin="mcp",
         )
 
-        def submit(memory: MemCollab, _source: str) -> dict[str, Any]:
-            return memory.add_trajectories([run]).model_dump(mode="json")
+        def submit(memory: MemCollab, source: str) -> dict[str, Any]:
+            by = reporter(source) if source else LOCAL
+            added = memory.add_trajectories([run], source=by, trusted=not source)
+            return added.model_dump(mode="json")
 
         try:
             return await reach.write(_request_of(ctx), "submit_run", submit)

@@ -28,7 +28,12 @@ __all__ = ["Limits", "keyring", "open_service", "run"]
 
 
 def open_service(
-    chosen: Settings, *, limits: Limits, require_key: bool, upstream: str | None = None
+    chosen: Settings,
+    *,
+    limits: Limits,
+    require_key: bool,
+    upstream: str | None = None,
+    record_runs: bool = True,
 ) -> Service:
     """A server over the bank, or the folder or database of banks, that is set.
 
@@ -47,6 +52,7 @@ def open_service(
         require_key=require_key,
         limits=limits,
         upstream=upstream,
+        record_runs=record_runs,
         writer={**writer, "parallel": chosen.parallel} if chosen.writer else {},
     )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import orjson
@@ -67,36 +69,57 @@ def status_of(error: MemCollabError) -> int:
 
 def answer(error: Exception, request_id: str | None = None) -> Response:
     """The answer to an error: ours, FastAPI's own, or one that nobody foresaw."""
-    headers = {}
-    if isinstance(error, MemCollabError):
-        status, kind = status_of(error), _public(type(error))
-        detail = re.sub(r"'(?:[^' ]*/)+([^'/]*)'", r"'\1'", str(error))
-        if isinstance(error, errors.BankError):  # what its server said is in the log
-            detail = _SAID.sub("", detail)
-        if isinstance(error, errors.TryLater):
-            headers["Retry-After"] = str(math.ceil(error.retry_after))
-    elif isinstance(error, RequestValidationError):
-        status, kind, detail = 422, "UsageError", _faults(error)
-    elif isinstance(error, HTTPException):
-        status, kind = error.status_code, "UsageError" if error.status_code < 500 else "ServerError"
-        kind = "NotFound" if status == 404 else kind
-        detail = f"{error.detail}. Next: see the paths and methods in /v1/openapi.json"
-        headers.update(error.headers or {})
-    else:
-        status, kind = 500, "ServerError"
-        detail = "the server failed. Next: find the request id in its log, and report it"
-    if status == 401:
+    found = told(error)
+    headers = dict(found.headers)
+    if found.retry_after:
+        headers["Retry-After"] = str(found.retry_after)
+    if found.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     problem = Problem(
-        type=TYPE + kind,
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=detail,
-        next=detail.rpartition("Next: ")[2] if "Next: " in detail else None,
+        type=TYPE + found.kind,
+        title=found.title,
+        status=found.status,
+        detail=found.detail,
+        next=found.detail.rpartition("Next: ")[2] if "Next: " in found.detail else None,
         request_id=request_id,
     )
     body = orjson.dumps(problem.model_dump())
-    return Response(body, status, headers, media_type=MEDIA_TYPE)
+    return Response(body, found.status, headers, media_type=MEDIA_TYPE)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What callers are told of an error, whatever form the answer takes. ``retry_after`` is in
+    seconds, 0 where it does not apply."""
+
+    status: int
+    kind: str
+    detail: str
+    retry_after: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return HTTPStatus(self.status).phrase
+
+
+def told(error: Exception) -> Told:
+    """The status of an error, and what of it may leave the server."""
+    if isinstance(error, MemCollabError):
+        detail = re.sub(r"'(?:[^' ]*/)+([^'/]*)'", r"'\1'", str(error))
+        if isinstance(error, errors.BankError):  # what its server said is in the log
+            detail = _SAID.sub("", detail)
+        wait = math.ceil(error.retry_after) if isinstance(error, errors.TryLater) else 0
+        return Told(status_of(error), _public(type(error)), detail, wait)
+    if isinstance(error, RequestValidationError):
+        return Told(422, "UsageError", _faults(error))
+    if isinstance(error, HTTPException):
+        status, kind = error.status_code, "UsageError" if error.status_code < 500 else "ServerError"
+        kind = "NotFound" if status == 404 else kind
+        detail = f"{error.detail}. Next: see the paths and methods in /v1/openapi.json"
+        return Told(status, kind, detail, headers=error.headers or {})
+    said = "the server failed. Next: find the request id in its log, and report it"
+    return Told(500, "ServerError", said)
 
 
 def _public(kind: type[MemCollabError]) -> str:

@@ -1,45 +1,72 @@
 """The door ``/proxy/v1`` for any OpenAI client: chat completions, guided; all else passes as it is.
 
 Where guidance goes: one system message directly before the first user message. What a task is: the
-text of a conversation's first user message, for one bank and model. Its guidance is recalled once
-and repeated, byte for byte, on each later turn, so that prompt caches hit, for as long as it is
-among the server's last ``REMEMBERED`` tasks. Every other byte of the request and answer is kept.
+text of a conversation's first user message, for one bank and model, and for one attempt where the
+client names attempts (``X-MemCollab-Run``). Its guidance is recalled once and repeated, byte for
+byte, on each later turn, so that prompt caches hit, until its outcome is reported to this server or
+``REMEMBERED`` other tasks came. Every other byte of the request and of the answer is kept.
 
-The caller's ``Authorization`` goes upstream and is neither stored nor logged; a key of this server
-is sent as ``X-MemCollab-Key`` and goes no further. The answer tells of the memory in headers:
-``memcollab-recall`` (the id for ``POST /v1/outcomes``) and ``memcollab-memory``: ``guided``,
-``abstained``, ``no-task`` or ``unavailable``. Whatever fails in memory, the request goes on.
+Of the headers, those of one connection are not passed on (RFC 9110, 7.6.1), lengths are set anew
+where guidance was added, and names are in small letters. What is streamed passes piece by piece;
+what breaks off upstream breaks off here, and is never a whole answer.
 
-Not covered: the passing run is not recorded as a trajectory; only its recall and outcome are.
+The caller's ``Authorization`` goes upstream and is neither stored nor logged; what is called
+``X-MemCollab-…`` is for this server (``-Key``, ``-Run``, ``-Record: no``) and goes no further. The
+answer tells of the memory in headers: ``memcollab-recall`` (the id for ``POST /v1/outcomes``) and
+``memcollab-memory``: ``guided``, ``abstained``, ``no-task`` or ``unavailable``. Whatever fails in
+memory, the request goes on.
+
+The run is recorded as it passes (``recorder.py``): each answered turn takes the place of the one
+before, and the outcome makes it a trajectory.
+
+Not covered: trailers of HTTP/1.1 and reason phrases are lost; header values of a request that are
+not UTF-8 become it; requests that are compressed or
+signed over their body cannot be guided: the former pass as they are, the latter fail upstream.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from io import BytesIO
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+from urllib.request import getproxies, proxy_bypass
 
-import httpx
+import aiohttp
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+from yarl import URL
 
+from memcollab.bank import Bank
 from memcollab.records import Recall
+from memcollab.serve.recorder import Recorder, Turn
 
 REMEMBERED = 10_000
-LOG = logging.getLogger("memcollab.proxy")
-Ask = Callable[[str, str], Awaitable[Recall]]
+LOG = logging.getLogger("memcollab.serve.proxy")
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=600)
+_LONGEST_HEADER = 2**16
+# Longer bodies are written in pieces, so that others are answered in between.
+_AT_ONCE = 2**18
+# What aiohttp would add to a request that has none of its own.
+_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 # Of one connection, not of the message (RFC 9110, 7.6.1); the lengths are set anew.
 _HOP = frozenset(
-    "connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding "
-    "upgrade host content-length x-memcollab-key".split()
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
+    b"transfer-encoding upgrade content-length".split()
 )
+_OURS = b"x-memcollab-"
 
 
 @dataclass(frozen=True)
@@ -110,75 +137,272 @@ def _text(content: Any) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
+class Begun(NamedTuple):
+    """What a task was guided by, and the bank that its run belongs to."""
+
+    recall: Recall
+    bank: Bank
+
+
+Ask = Callable[[str, str], Awaitable[Begun]]
+
+
 class Proxy:
-    """Passes requests on to ``upstream``, the address that ends in ``/v1``."""
+    """Passes requests on to ``upstream``, the address that ends in ``/v1``.
 
-    def __init__(self, upstream: str, client: httpx.AsyncClient | None = None) -> None:
+    Args:
+        recorder: takes the runs that pass.
+        timeout: how long to wait for upstream.
+    """
+
+    def __init__(
+        self, upstream: str, recorder: Recorder, timeout: aiohttp.ClientTimeout = _TIMEOUT
+    ) -> None:
         self._upstream = upstream.rstrip("/")
-        self._client = client or httpx.AsyncClient(timeout=httpx.Timeout(600, connect=10))
-        self._known: OrderedDict[bytes, Recall] = OrderedDict()
+        self._recorder = recorder
+        self._timeout = timeout
+        self._tasks = _Tasks()
 
-    async def pass_on(self, request: Request, path: str, bank: str, ask: Ask) -> Response:
-        """Answer as upstream does, with the headers that tell of the memory."""
-        body = await request.body()
+    @cached_property
+    def _client(self) -> aiohttp.ClientSession:
+        """Adds nothing of its own: no header, no cookie that another caller was sent, nothing from
+        ``.netrc``; it needs a running loop."""
+        return aiohttp.ClientSession(
+            # As many connections as callers: what waited here would wait where nobody sees it.
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            auto_decompress=False,
+            skip_auto_headers=_ADDED,
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
+            proxy=_proxy_before(URL(self._upstream)),
+        )
+
+    async def pass_on(
+        self, request: Request, target: bytes, bank: str, ask: Ask, *, record: bool = True
+    ) -> Response:
+        """Answer as upstream does, with the headers that tell of the memory.
+
+        Args:
+            target: what stands behind the address of upstream, as it came: path and query.
+            bank: the name of the bank that guides.
+            record: whether the caller may, and wants to, have the run recorded.
+        """
+        if _leaves(target):
+            return _refused(400, f"the path {target.decode('latin-1')!r} leaves /proxy/v1", {})
+        turn: Turn | None = None
         told: dict[str, str] = {}
-        if request.method == "POST" and path == "chat/completions":
-            body, told = await self._guide(body, bank, ask)
-        url = httpx.URL(f"{self._upstream}/{path}", query=request.url.query.encode() or None)
-        headers = [(k, v) for k, v in request.headers.raw if k.decode().lower() not in _HOP]
-        sent = self._client.build_request(request.method, url, content=body, headers=headers)
-        for name in ("accept", "accept-encoding", "user-agent"):
-            if name not in request.headers:
-                sent.headers.pop(name, None)  # httpx adds its own
+        body: bytes | AsyncIterator[bytes] | None = None
+        if request.method == "POST" and target.partition(b"?")[0] == b"chat/completions":
+            body = said = await request.body()
+            body, told, begun = await self._guide(request, said, bank, ask)
+            turn = self._turn(begun, said, record=record)
+        elif "content-length" in request.headers or "transfer-encoding" in request.headers:
+            body = request.stream()
         try:
-            answer = await self._client.send(sent, stream=True)
-        except httpx.TimeoutException as error:
-            return _failed(504, f"upstream did not answer in time ({type(error).__name__})", told)
-        except httpx.HTTPError as error:
-            return _failed(502, f"upstream cannot be reached ({type(error).__name__})", told)
-        passed = StreamingResponse(_raw(answer), answer.status_code)
-        passed.raw_headers = [
-            (k.lower(), v)
-            for k, v in answer.headers.raw
-            if k.decode().lower() not in _HOP or k.lower() == b"content-length"
-        ]
-        for name, value in told.items():
-            passed.headers[name] = value
-        return passed
+            answer = await self._answer(request, target, body)
+        except BaseException as error:
+            if turn is not None:
+                self._recorder.put(turn)
+            if not isinstance(error, aiohttp.ClientError | TimeoutError):
+                raise
+            return _failed(error, told)
+        return _Passed(answer, told, turn, self._recorder)
+
+    def ends(self, recall_id: str) -> None:
+        """The outcome of that recall is about to be told: what passed of its run is stored first,
+        and the next attempt at the task is another one. Waits; for threads."""
+        if not self._recorder.settle(recall_id):
+            LOG.warning(
+                "an outcome came before its run had passed", extra={"fields": {"recall": recall_id}}
+            )
+        self._tasks.forget(recall_id)
 
     async def close(self) -> None:
-        """Let go of the connections to upstream."""
-        await self._client.aclose()
+        """Let go of the connections to upstream, and store the runs that wait."""
+        await self._client.close()
+        await to_thread.run_sync(self._recorder.close)
 
-    async def _guide(self, body: bytes, bank: str, ask: Ask) -> tuple[bytes, dict[str, str]]:
-        said = conversation(body)
+    async def _answer(
+        self, request: Request, target: bytes, body: bytes | AsyncIterator[bytes] | None
+    ) -> aiohttp.ClientResponse:
+        """The beginning of what upstream answers."""
+        headers = [
+            (_text_of(name), _text_of(value))
+            for name, value in _end_to_end(request.headers.raw)
+            if name != b"host" and not name.startswith(_OURS)
+        ]
+        length = request.headers.get("content-length")
+        if length is not None and not isinstance(body, bytes):
+            headers.append(("content-length", length))
+        return await self._client.request(
+            request.method,
+            URL(f"{self._upstream}/{_text_of(target)}", encoded=True),
+            headers=headers,
+            data=BytesIO(body) if isinstance(body, bytes) and len(body) > _AT_ONCE else body,
+            allow_redirects=False,
+        )
+
+    async def _guide(
+        self, request: Request, body: bytes, bank: str, ask: Ask
+    ) -> tuple[bytes, dict[str, str], Begun | None]:
+        said = None if "content-encoding" in request.headers else conversation(body)
         if said is None:
-            return body, {"memcollab-memory": "no-task"}
-        key = hashlib.sha256(json.dumps([bank, said.model, said.task]).encode()).digest()
+            return body, {"memcollab-memory": "no-task"}, None
+        attempt = request.headers.get("x-memcollab-run", "")
+        key = hashlib.sha256(json.dumps([bank, said.model, said.task, attempt]).encode()).digest()
         try:
-            recall = self._known.get(key) or await ask(said.task, said.model)
+            begun = await self._tasks.begun(key, lambda: ask(said.task, said.model))
         except Exception as error:  # noqa: BLE001 - memory must never take the agent down
             LOG.warning("memory unavailable, passed unguided: %s", type(error).__name__)
-            return body, {"memcollab-memory": "unavailable"}
-        self._known[key] = recall
-        self._known.move_to_end(key)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        told = {"memcollab-recall": recall.id, "memcollab-memory": "guided"}
-        if not recall.guidance:
-            return body, told | {"memcollab-memory": "abstained"}
-        return said.guided(recall.guidance), told
+            return body, {"memcollab-memory": "unavailable"}, None
+        told = {"memcollab-recall": begun.recall.id, "memcollab-memory": "guided"}
+        if not begun.recall.guidance:
+            return body, told | {"memcollab-memory": "abstained"}, begun
+        return said.guided(begun.recall.guidance), told, begun
+
+    def _turn(self, begun: Begun | None, body: bytes, *, record: bool) -> Turn | None:
+        if begun is None:
+            return None
+        if not record:
+            self._recorder.decline()
+            return None
+        turn = Turn(begun.recall, begun.bank, body)
+        self._recorder.begin(turn)
+        return turn
 
 
-async def _raw(answer: httpx.Response) -> AsyncIterator[bytes]:
+class _Passed(StreamingResponse):
+    """The answer as it comes, piece by piece; when it ends, however that is, the turn has ended."""
+
+    def __init__(
+        self,
+        answer: aiohttp.ClientResponse,
+        told: dict[str, str],
+        turn: Turn | None,
+        recorder: Recorder,
+    ) -> None:
+        super().__init__(self._pieces(), answer.status)
+        self._answer = answer
+        self._turn = turn
+        self._recorder = recorder
+        self.raw_headers = [
+            *_end_to_end(answer.raw_headers, keep=b"content-length"),
+            *((name.encode(), value.encode()) for name, value in told.items()),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._turn is not None:
+                self._recorder.put(self._turn)
+            self._answer.close()  # a connection whose answer is whole was given back before
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        turn = self._turn
+        if turn is not None:
+            turn.status, turn.headers = self._answer.status, self._answer.headers
+        async for piece in self._answer.content.iter_any():
+            if turn is not None:
+                turn.take(piece)
+            yield piece
+
+
+class _Tasks:
+    """What the last tasks were guided by; a task that many ask about at once is recalled once."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, asyncio.Future[Begun]] = OrderedDict()
+        self._keys: dict[str, bytes] = {}
+
+    async def begun(self, key: bytes, ask: Callable[[], Awaitable[Begun]]) -> Begun:
+        found = self._known.pop(key, None)  # ``forget`` may come in between, from a thread
+        if found is None:
+            found = asyncio.ensure_future(ask())
+        self._known[key] = found
+        try:
+            begun = await asyncio.shield(found)  # one who goes away does not end it for the others
+        except Exception:
+            if self._known.get(key) is found:
+                self._known.pop(key, None)
+            raise
+        self._keys[begun.recall.id] = key
+        while len(self._known) > REMEMBERED:
+            _, oldest = self._known.popitem(last=False)
+            if oldest.done() and not oldest.cancelled() and oldest.exception() is None:
+                self._keys.pop(oldest.result().recall.id, None)
+        return begun
+
+    def forget(self, recall_id: str) -> None:
+        key = self._keys.pop(recall_id, None)
+        if key is not None:
+            self._known.pop(key, None)
+
+
+def target_of(scope: Scope) -> bytes:
+    """Path and query behind ``/proxy/v1/``, as they came: an escaped slash in the name of a model
+    stays escaped."""
+    path = scope["raw_path"].partition(b"?")[0]
+    query = scope["query_string"]
+    target: bytes = path.partition(b"/proxy/v1/")[2]
+    return target + b"?" + query if query else target
+
+
+def _text_of(header: bytes) -> str:
+    """Text that aiohttp writes, in UTF-8, as these very bytes, if they are UTF-8."""
     try:
-        async for part in answer.aiter_raw():
-            yield part
-    finally:
-        await answer.aclose()
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
 
 
-def _failed(status: int, what: str, told: dict[str, str]) -> Response:
-    message = f"{what}. Next: look whether the address given as upstream answers"
-    error = {"message": message, "type": "upstream_error", "param": None, "code": None}
+def _leaves(target: bytes) -> bool:
+    parts = unquote_to_bytes(target.partition(b"?")[0]).replace(b"\\", b"/").split(b"/")
+    return b".." in parts or b"." in parts
+
+
+def _proxy_before(upstream: URL) -> str | None:
+    """The HTTP proxy that the environment (``HTTPS_PROXY``, ``NO_PROXY``) sets before upstream."""
+    if proxy_bypass(upstream.host or ""):
+        return None
+    return getproxies().get(upstream.scheme)
+
+
+def _end_to_end(
+    headers: Iterable[tuple[bytes, bytes]], keep: bytes = b""
+) -> list[tuple[bytes, bytes]]:
+    """Without what is of one connection, by name or because ``Connection`` names it."""
+    lower = [(name.lower(), value) for name, value in headers]
+    named = {
+        option.strip().lower()
+        for name, value in lower
+        if name == b"connection"
+        for option in value.split(b",")
+    }
+    hop = (_HOP | named) - {keep}
+    return [(name, value) for name, value in lower if name not in hop]
+
+
+def _failed(error: BaseException, told: dict[str, str]) -> Response:
+    kind = type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return _refused(502, f"upstream cannot be reached ({kind})", told)
+    if isinstance(error, TimeoutError):
+        return _refused(504, f"upstream did not answer in time ({kind})", told)
+    return _refused(502, f"upstream broke off before it answered ({kind})", told)
+
+
+def _refused(status: int, what: str, told: dict[str, str]) -> Response:
+    """An error in OpenAI's form, which its clients read."""
+    hint = "send it again, or look whether the address given as --upstream answers"
+    if status < 500:
+        hint = "ask for a path below /proxy/v1 as upstream's documents name it"
+    error = {
+        "message": f"{what}. Next: {hint}",
+        "type": "upstream_error" if status >= 500 else "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
     return JSONResponse({"error": error}, status, headers=told)

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memcollab.errors import MemCollabError, TryLater, UsageError
 from memcollab.serve import problems
+from memcollab.serve.gate import PROXY
 from memcollab.serve.ledger import ANSWERS, Ledger, ago, now
 
 _IN_MEMORY = 2**20
@@ -39,7 +40,7 @@ class Replays:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = dict(scope.get("headers", ())).get(b"idempotency-key")
-        if scope["type"] != "http" or given is None or scope["method"] in ("GET", "HEAD"):
+        if given is None or not _is_ours(scope):
             await self._app(scope, receive, send)
             return
         with SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
@@ -121,6 +122,13 @@ class _Kept:
         held, self._held = self._held, []
         for message in held:
             await self._send(message)
+
+
+def _is_ours(scope: Scope) -> bool:
+    """Whether it is a write to this server; what goes to another one is that one's to repeat."""
+    if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+        return False
+    return not scope["path"].startswith(PROXY)
 
 
 def _id(scope: Scope, given: bytes) -> str:

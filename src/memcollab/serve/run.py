@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
@@ -11,7 +13,7 @@ import uvicorn
 from memcollab.errors import UsageError
 from memcollab.serve.app import build_app
 from memcollab.serve.service import Service
-from memcollab.serve.watch import log_to
+from memcollab.serve.watch import log_to, write_log
 
 _GRACE_SECONDS = 30
 # Python lets a thread that computes keep the others waiting for 5 ms, more than a recall takes.
@@ -34,6 +36,7 @@ def serve(service: Service, host: str = "127.0.0.1", port: int = 8080) -> None:
         log_config=None,
         access_log=False,  # the gate writes one line a request, with its bank and key
         server_header=False,
+        date_header=False,  # the gate's, where what passes the proxy brings none
         proxy_headers=False,  # who calls is who connected, not what a header says
         ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -47,6 +50,16 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """When this ends, the signal that stopped the server ends the process, and nothing is done
+        any more: the log is written before."""
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                write_log()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.closing = True

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -19,6 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 LOG = logging.getLogger("memcollab.serve")
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+_MOMENT = 0.1
 _TRACED = find_spec("opentelemetry") is not None
 
 
@@ -37,10 +41,48 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
+class Unhurried(logging.StreamHandler[Any]):
+    """Writes the lines of a moment at once, in a thread of its own: whoever reads a log is woken by
+    each write, and a request would wait for that. Warnings are written when they come; the rest at
+    the latest after ``_MOMENT`` seconds, and when the program ends."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._lines: deque[str] = deque()
+        self._writing = threading.Lock()
+        threading.Thread(target=self._run, name="memcollab-log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+            if record.levelno >= logging.WARNING:
+                self.flush()
+        except Exception:  # noqa: BLE001 - as every handler of the standard library does it
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what waits; at the program's end ``logging`` calls this, too."""
+        with self._writing:
+            taken = []
+            while self._lines:
+                taken.append(self._lines.popleft())
+            if taken:
+                self.stream.write("".join(taken))
+                self.stream.flush()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(_MOMENT)
+            try:
+                self.flush()
+            except (OSError, ValueError):  # nobody reads any more, or the stream is closed
+                return
+
+
 def log_to(stream: Any = None, level: int = logging.INFO) -> None:
     """Send the server's log, uvicorn's and the warnings of MCP's SDK, whose other lines repeat what
     was asked, to ``stream`` (standard error) as JSON lines."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = Unhurried(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     for logger in (LOG, logging.getLogger("uvicorn.error")):
         logger.handlers[:] = [handler]
@@ -50,6 +92,12 @@ def log_to(stream: Any = None, level: int = logging.INFO) -> None:
     mcp.handlers[:] = [handler]
     mcp.propagate = False
     mcp.setLevel(logging.WARNING)
+
+
+def write_log() -> None:
+    """Write what waits of the log."""
+    for handler in LOG.handlers:
+        handler.flush()
 
 
 class Metrics:
@@ -73,6 +121,12 @@ class Metrics:
         self.open = Gauge("memcollab_requests_open", "Requests at work.", registry=self.registry)
         self.recalls = Counter(
             "memcollab_recalls", "Recalls by result.", ("result",), registry=self.registry
+        )
+        self.turns = Counter(
+            "memcollab_proxied_turns",
+            "Turns that passed the proxy, by what became of their record.",
+            ("result",),
+            registry=self.registry,
         )
         self.stages = Histogram(
             "memcollab_recall_stage_seconds",

@@ -15,4 +15,9 @@ Nothing here is imported, nor is Alembic, unless a bank has a step before it.
 
 from __future__ import annotations
 
-STEPS: tuple[str, ...] = ("count_outcomes", "trust_in_sources", "keep_trials")
+STEPS: tuple[str, ...] = (
+    "count_outcomes",
+    "trust_in_sources",
+    "keep_trials",
+    "keep_open_runs",
+)

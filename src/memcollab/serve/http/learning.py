@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -19,6 +20,7 @@ from memcollab.serve.http.requests import (
     Body,
     asked_of,
     bank_name_of,
+    brought_by,
     caller_of,
     json_answer,
     service_of,
@@ -40,12 +42,14 @@ class TrajectoriesRequest(Body):
 
 @router.post("/trajectories", response_model=LearnReport)
 async def add_trajectories(request: Request, body: TrajectoriesRequest) -> Response:
-    """Add runs to the bank; nothing is learned from them yet. Scope: `record`."""
+    """Add runs to the bank; nothing is learned from them yet. Scope: `record`. What only a key
+    brought that may not curate is quarantined when it is learned from."""
     caller_of(request, "record")
     memory = (await tenant_of(request)).memory
     with memory_span("create_memory", bank_name_of(request)) as span:
         span["gen_ai.memory.record.count"] = len(body.trajectories)
-        report = await to_thread.run_sync(memory.add_trajectories, body.trajectories)
+        add = partial(memory.add_trajectories, **brought_by(request))
+        report = await to_thread.run_sync(add, body.trajectories)
     return json_answer(report)
 
 
@@ -57,11 +61,13 @@ async def add_files(
         str | None, Form(description="TOML text that says how to read a foreign format")
     ] = None,
 ) -> Response:
-    """Add runs from files, in any format that `memcollab learn` reads. Scope: `record`."""
+    """Add runs from files, in any format that `memcollab learn` reads. Scope: `record`; trust is
+    as for `/v1/trajectories`."""
     caller_of(request, "record")
     memory = (await tenant_of(request)).memory
     with memory_span("create_memory", bank_name_of(request)):
-        report = await to_thread.run_sync(_read_files, memory.add_runs, file, mapping)
+        add = partial(memory.add_runs, **brought_by(request))
+        report = await to_thread.run_sync(_read_files, add, file, mapping)
     return json_answer(report)
 
 

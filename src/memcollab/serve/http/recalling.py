@@ -95,6 +95,8 @@ async def record_outcome(request: Request, body: OutcomeRequest) -> Response:
     source = "" if caller.key is None or caller.may("curate") else caller.name
     memory = (await tenant_of(request)).memory
     with memory_span("update_memory", bank_name_of(request)):
+        if body.solved is not None:
+            await to_thread.run_sync(service_of(request).run_ends, body.recall_id)
         outcome = await to_thread.run_sync(
             lambda: memory.record_outcome(
                 body.recall_id,

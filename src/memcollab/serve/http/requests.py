@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from memcollab.bank import Bank
+from memcollab.bank import Bank, reporter
 from memcollab.errors import UsageError
 from memcollab.serve.banks import Tenant
 from memcollab.serve.keys import Caller
@@ -58,6 +58,15 @@ def actor_of(request: Request) -> str:
     """What the logs of a bank call whoever sent the request."""
     caller: Caller = request.state.caller
     return f"{caller.name} ({caller.key})" if caller.key else caller.name
+
+
+def brought_by(request: Request) -> dict[str, Any]:
+    """Who brought the runs of a request, as ``MemCollab.add_runs`` takes it: who may curate is
+    believed; any other key is a source of its own that waits for others, or for approval."""
+    caller: Caller = request.state.caller
+    if caller.key is None or caller.may("curate"):
+        return {}
+    return {"source": reporter(caller.name), "trusted": False}
 
 
 async def asked_of(request: Request, scope: str, ask: Callable[[Bank], T]) -> T:

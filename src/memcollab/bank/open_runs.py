@@ -1,0 +1,121 @@
+"""Runs whose outcome is not known yet: the one kind of row here that is replaced.
+
+A run that is watched while it goes on is stored with each of its turns, under the recall it began
+with; the last turn takes the place of those before. It is no trajectory until a verdict makes it
+one, in the transaction of that verdict, and is then as unchangeable as any other.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from memcollab.bank import runs, trust
+from memcollab.bank.rows import reads
+from memcollab.bank.schema import OPEN_RUNS, OUTCOMES, TRAJECTORIES
+from memcollab.bank.serving import outcome_from
+from memcollab.bank.upserts import insert_or_replace
+from memcollab.records import Outcome, Trajectory, Usage, Verdict
+
+
+class OpenRun(NamedTuple):
+    """A run as far as it is known.
+
+    ``run.run`` is the id of its recall. ``asked_at`` is when its last turn was asked, ISO 8601 in
+    UTC: of two turns the later one stays, whichever is stored first. ``run.usage`` is what the
+    turns cost that are stored here for the first time.
+    """
+
+    run: Trajectory
+    asked_at: str
+
+    @property
+    def recall_id(self) -> str:
+        return self.run.run or ""
+
+
+def save(connection: sa.Connection, turns: Sequence[OpenRun], at: str) -> None:
+    """Store the turns; where the verdict was faster, the run becomes a trajectory at once."""
+    for turn in turns:
+        held = _held(connection, turn.recall_id)
+        row = {
+            "recall_id": turn.recall_id,
+            "asked_at": max(turn.asked_at, held.asked_at) if held else turn.asked_at,
+            "content": _packed(_later(held, turn)),
+        }
+        connection.execute(insert_or_replace(connection, OPEN_RUNS), row)
+    verdicts = sa.select(OUTCOMES.c.content).where(
+        OUTCOMES.c.recall_id.in_([turn.recall_id for turn in turns]), OUTCOMES.c.solved.is_not(None)
+    )
+    for content in connection.execute(verdicts).scalars().all():
+        conclude(connection, outcome_from(content), at)
+
+
+def conclude(connection: sa.Connection, outcome: Outcome, at: str) -> None:
+    """Make the open run of a recall the trajectory that its verdict makes it. What comes after a
+    verdict is left aside: the run ended there.
+
+    Who reported the verdict has brought the run, as the source ``reporter:NAME``: it is believed as
+    far as its verdict is.
+    """
+    held = _held(connection, outcome.recall_id)
+    source = trust.reporter(outcome.source) if outcome.source else trust.LOCAL
+    if held is None or outcome.solved is None or trust.trust_of(connection, source) == "retracted":
+        return
+    connection.execute(OPEN_RUNS.delete().where(OPEN_RUNS.c.recall_id == outcome.recall_id))
+    if _ended(connection, held.run):
+        return
+    verdict = Verdict(solved=outcome.solved, judge=outcome.source or "outcome")
+    usage = _filled(held.run.usage, outcome.usage)
+    run = Trajectory(**dict(held.run) | {"verdict": verdict, "usage": usage})
+    runs.add_runs(connection, runs.pack([run], ()))
+    trust.bring(connection, [run.id], source, at, "untrusted" if outcome.source else "trusted")
+
+
+def count(connection: sa.Connection) -> int:
+    """How many runs await their outcome."""
+    return connection.execute(sa.select(sa.func.count()).select_from(OPEN_RUNS)).scalar_one()
+
+
+def open_run(connection: sa.Connection, recall_id: str) -> Trajectory | None:
+    """The run of a recall, as far as it is known; None: there is none, or it has ended."""
+    held = _held(connection, recall_id)
+    return held.run if held else None
+
+
+def _held(connection: sa.Connection, recall_id: str) -> OpenRun | None:
+    rows = sa.select(OPEN_RUNS).where(OPEN_RUNS.c.recall_id == recall_id)
+    row = connection.execute(rows).mappings().first()
+    return OpenRun(_unpacked(row["content"]), row["asked_at"]) if row else None
+
+
+def _later(held: OpenRun | None, turn: OpenRun) -> Trajectory:
+    if held is None:
+        return turn.run
+    last = held.run if held.asked_at > turn.asked_at else turn.run
+    return last.model_copy(update={"usage": held.run.usage + turn.run.usage})
+
+
+def _ended(connection: sa.Connection, run: Trajectory) -> bool:
+    made = sa.select(TRAJECTORIES.c.id).where(
+        TRAJECTORIES.c.task_id == run.task.id, TRAJECTORIES.c.run == run.run
+    )
+    return connection.execute(made.limit(1)).first() is not None
+
+
+def _filled(counted: Usage, told: Usage) -> Usage:
+    """What the reporter says it cost; what they leave out, as it was counted in passing."""
+    said = told.model_dump(exclude_none=True)
+    return counted.model_copy(update=said)
+
+
+def _packed(run: Trajectory) -> bytes:
+    return zlib.compress(run.model_dump_json().encode())
+
+
+@reads
+def _unpacked(content: bytes) -> Trajectory:
+    return Trajectory.model_validate_json(zlib.decompress(content))
