@@ -274,6 +274,32 @@ def test_a_key_opens_what_its_scopes_say(
         assert send(client, *route, "x", bearer(allowed)).status_code not in (401, 403)
 
 
+def test_runs_of_a_key_that_may_not_curate_wait_until_somebody_trusts_it(
+    tmp_path: Path,
+) -> None:
+    """Whoever may only record teaches nobody alone; trust, once given, lasts; a curator's runs are
+    the operator's."""
+    runs = write_runs(tmp_path)
+    service = service_over(tmp_path / "new.db", require_key=True, writer=WRITER)
+    agent, _ = service.keyring.create("ada", ["record"])
+    curator, _ = service.keyring.create("carl", EVERYTHING)
+    with (
+        serving(service) as url,
+        MemCollab(url, key=agent) as hers,
+        MemCollab(url, key=curator) as his,
+    ):
+        hers.add_runs(runs)
+        (source,) = his.bank.sources()
+        assert his.learn().constraints > 0
+        assert his.bank.constraints(status="active") == []
+        assert {one.sources[source] for one in his.bank.quarantine()} == {"untrusted"}
+        assert his.bank.set_trust(source, "trusted", reason="one of us").active
+        hers.add_runs(runs)
+        assert his.bank.sources() == {source: "trusted"}
+        his.add_runs(runs)
+        assert his.bank.sources() == {source: "trusted", "local": "trusted"}
+
+
 # ---- tenants
 
 

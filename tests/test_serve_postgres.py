@@ -25,6 +25,7 @@ from memcollab.bank import Bank
 from memcollab.errors import BankError, NotFound, UsageError
 from memcollab.models import Prompt, ScriptedModel
 from memcollab.serve.ledger import JOBS, Ledger
+from memcollab.serve.opening import keyring
 from memcollab.serve.places import Schemas
 from memcollab.serve.service import Service
 
@@ -188,7 +189,9 @@ def two(database: str, exported: bytes) -> Iterator[tuple[str, Service]]:
         yield url, service
 
 
-def test_tenants_are_schemas_that_do_not_see_each_other(two: tuple[str, Service]) -> None:
+def test_tenants_are_schemas_that_do_not_see_each_other(
+    two: tuple[str, Service], database: str
+) -> None:
     """Banks are made, listed and used by name; what is done in one is not in the other."""
     url, service = two
     assert service.banks.names() == ["ours", "the-irs_2"]
@@ -203,6 +206,8 @@ def test_tenants_are_schemas_that_do_not_see_each_other(two: tuple[str, Service]
         ours.bank.set_trust("file:import", "retracted", reason="a bad day")
         assert hers.bank.stats() == before
         assert hers.recall(TASK).entries
+    with keyring(None, database) as keys:  # as the command line opens it, beside the server
+        root, _ = keys.create("root", EVERYTHING)
     bearer = {"Authorization": f"Bearer {root}"}
     made = httpx.post(f"{url}/v1/banks", json={"name": "new-one"}, headers=bearer)
     assert made.json() == {"banks": ["new-one"]}

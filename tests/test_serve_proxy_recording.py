@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -18,6 +19,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from mcp import Client
 from tests.serving import service_over, serving
 from tests.test_collab import WRITER, write_runs
 from tests.test_serve_proxy_bytes import JSON, STREAM_HEAD, answer, chunked
@@ -152,6 +154,22 @@ def test_a_conversation_is_one_run_with_the_verdict_of_its_outcome(world: World)
     assert run.shown == world.bank.recall(first).shown != ()
     assert world.results() == {"recorded": 2}
     assert world.bank.verify().ok
+
+
+def test_an_outcome_that_comes_by_mcp_judges_the_run_as_well(world: World) -> None:
+    """Whichever door it comes by, what has passed is stored first."""
+    world.says({"role": "assistant", "content": "3744"})
+    recall = world.ask(USER)
+
+    async def report() -> bool:
+        async with Client(f"{world.url}/mcp") as client:
+            told = {"recall_id": recall, "solved": True}
+            return (await client.call_tool("report_outcome", told)).is_error
+
+    assert not asyncio.run(report())
+    (run,) = world.runs()
+    assert run.verdict.solved
+    assert run.steps[-1].content == "3744"
 
 
 def test_the_next_attempt_is_another_run(world: World) -> None:

@@ -201,7 +201,8 @@ class Bank:
                 f"the source {source!r} was retracted; nothing is taken from it. "
                 f"Next: memcollab bank trust {source!r}, if that was wrong"
             )
-        if held == "trusted" and not trusted:
+        # A server calls each reporter untrusted, every time: no decision against one of a person.
+        if held == "trusted" and not trusted and not trust.is_reporter(source):
             self.set_trust(source, "untrusted", actor="learn", reason="brought as untrusted")
 
     def add_labelled_tasks(self, tasks: Iterable[Task]) -> Added:

@@ -80,10 +80,18 @@ class Backing:
 # ---- sources
 
 
+_REPORTER = "reporter:"
+
+
 def reporter(name: str) -> str:
     """The source of what somebody sent who may not be believed alone: the name of a key. It is the
     same for runs and for outcomes that make a run, so that nobody stands behind himself."""
-    return f"reporter:{name}"
+    return f"{_REPORTER}{name}"
+
+
+def is_reporter(source: str) -> bool:
+    """Whether it is a source that ``reporter`` named."""
+    return source.startswith(_REPORTER)
 
 
 def check_source(name: str) -> None:

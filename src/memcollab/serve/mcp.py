@@ -94,9 +94,17 @@ class Reach(Protocol):
     async def read(self, request: Request, ask: Callable[[MemCollab], T]) -> T:
         """What a question gives; it is asked in a thread."""
 
-    async def write(self, request: Request, what: str, change: Callable[[MemCollab, str], T]) -> T:
+    async def write(
+        self,
+        request: Request,
+        what: str,
+        change: Callable[[MemCollab, str], T],
+        *,
+        judges: str | None = None,
+    ) -> T:
         """What a change gives, made in a thread and noted as ``what``. It is given who is not to
-        be believed alone, "" for who is, as ``MemCollab.record_outcome`` takes it."""
+        be believed alone, "" for who is, as ``MemCollab.record_outcome`` takes it. ``judges``: the
+        id of a recall whose run is judged by it, so that what is known of that is stored first."""
 
 
 class Alone:
@@ -119,8 +127,15 @@ class Alone:
         del request
         return await to_thread.run_sync(ask, self._memory)
 
-    async def write(self, request: Request, what: str, change: Callable[[MemCollab, str], T]) -> T:
-        del request, what
+    async def write(
+        self,
+        request: Request,
+        what: str,
+        change: Callable[[MemCollab, str], T],
+        *,
+        judges: str | None = None,
+    ) -> T:
+        del request, what, judges
         return await to_thread.run_sync(change, self._memory, "")
 
 
@@ -193,7 +208,8 @@ def _add_tools(server: MCPServer, reach: Reach) -> None:
             return outcome.model_dump(mode="json")
 
         try:
-            return await reach.write(_request_of(ctx), "report_outcome", report)
+            judges = None if solved is None else recall_id
+            return await reach.write(_request_of(ctx), "report_outcome", report, judges=judges)
         except MemCollabError as error:
             raise ToolError(str(error)) from error
 

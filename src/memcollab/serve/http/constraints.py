@@ -210,6 +210,7 @@ class WaitingView(BaseModel):
 @router.get("/quarantine", response_model=list[WaitingView])
 async def quarantine(request: Request) -> Response:
     """Quarantined constraints, best supported first. Scope: `curate`."""
+    caller_of(request, "curate")
     needed = (await tenant_of(request)).memory.recipe.independent_sources
     found = await asked_of(request, "curate", lambda bank: bank.quarantine(needed=needed))
     return json_answer([{**vars(one), "constraint": view(one.constraint)} for one in found])
