@@ -12,7 +12,8 @@ kept connection each. The bank is made as by ``serve_load.py``. Kinds of request
 ``stream``        the same, until the last of 50 events is there
 
 For each kind: percentiles in milliseconds of both ways, and of the difference within pairs, which
-the load of the machine meets alike.
+the load of the machine meets alike; and what the server took of a processor for each request, its
+record included, which does not depend on who else runs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import Any
 
 import numpy as np
 from recall_speed import Maker
-from serve_load import announced, fill
+from serve_load import announced, fill, processor_ms
 
 from memcollab.taxonomy import Taxonomy
 
@@ -74,10 +75,13 @@ def measured(path: Path, made: Maker, pairs: int) -> dict[str, Any]:
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603 - as above
     try:
         proxy = announced(server)
-        report = {
-            kind: compared(Line(port, "/v1"), Line(proxy, "/proxy/v1"), kind, made, pairs)
-            for kind in ("first turn", "later turn", "first event", "stream")
-        }
+        report = {}
+        for kind in ("first turn", "later turn", "first event", "stream"):
+            before = processor_ms(server.pid)
+            lines = Line(port, "/v1"), Line(proxy, "/proxy/v1")
+            report[kind] = compared(*lines, kind, made, pairs)
+            spent = (processor_ms(server.pid) - before) / (pairs + WARM)
+            report[kind]["processor ms a request"] = round(spent, 3)
         with urllib.request.urlopen(f"http://127.0.0.1:{proxy}/metrics") as answer:
             turns = re.findall(r'proxied_turns_total{result="(\w+)"} (\d+)', answer.read().decode())
         return {**report, "turns": dict(turns), "load average": os.getloadavg()[0]}
