@@ -40,7 +40,8 @@ _YES = frozenset("yes true on 1".split())
 
 
 def build_app(service: Service) -> FastAPI:
-    """The application over ``service``; it closes the service when it ends."""
+    """The application over ``service``; it closes the service when it ends. It dates its answers
+    itself: run it with ``date_header=False``."""
     app = FastAPI(
         title="MemCollab",
         version=__version__,
