@@ -324,7 +324,7 @@ class _Tasks:
         self._known[key] = found
         try:
             begun = await asyncio.shield(found)  # one who goes away does not end it for the others
-        except Exception:
+        except Exception:  # whatever it was, the next who asks tries again
             if self._known.get(key) is found:
                 self._known.pop(key, None)
             raise

@@ -60,7 +60,7 @@ async def export(
     stream: IO[bytes] = TemporaryFile()  # noqa: SIM115 - closed when it was read
     try:
         await asked_of(request, "admin", lambda bank: bank.export(stream, runs=runs))
-    except BaseException:
+    except BaseException:  # whoever asked may have gone: nothing stays open
         stream.close()
         raise
     stream.seek(0)
