@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,10 @@ def test_the_files_are_started_with_options_that_serve_has() -> None:
         options = set(re.findall(r"--[a-z-]+", command))
         verb = [word for word in words[1:3] if word in {"serve", "key", "create", "bank", "export"}]
         done = subprocess.run(
-            ["memcollab", *verb, "--help"], capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-m", "memcollab.cli", *verb, "--help"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
         assert options <= set(re.findall(r"--[a-z-]+", done.stdout)), command
