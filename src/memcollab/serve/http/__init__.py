@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from memcollab.serve.http import constraints, guarding, learning, recalling, server, whole
 from memcollab.serve.http.requests import (
+    actor_of,
     asked_of,
     bank_name_of,
     caller_of,
@@ -26,6 +27,7 @@ from memcollab.serve.http.views import view
 
 __all__ = [
     "ROUTERS",
+    "actor_of",
     "asked_of",
     "bank_name_of",
     "caller_of",

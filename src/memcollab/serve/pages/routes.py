@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -15,8 +14,14 @@ from memcollab.errors import KeyNeeded, NotFound, UsageError
 from memcollab.recall import WEIGHTS
 from memcollab.records import Status
 from memcollab.serve.banks import Tenant
-from memcollab.serve.http import bank_name_of, caller_of, service_of, tenant_of
-from memcollab.serve.keys import Caller
+from memcollab.serve.http import (
+    actor_of,
+    asked_of,
+    bank_name_of,
+    caller_of,
+    service_of,
+    tenant_of,
+)
 from memcollab.serve.pages import parting, view
 from memcollab.serve.pages.render import (
     HEADERS,
@@ -55,13 +60,6 @@ _Reason = Annotated[str, Form(max_length=2000)]
 # ---- what every page needs
 
 
-async def _asked(request: Request, scope: str, ask: Callable[[Bank], T]) -> T:
-    """What a question to the bank gives, for readers with that scope."""
-    caller_of(request, scope)
-    memory = (await tenant_of(request)).memory
-    return await to_thread.run_sync(lambda: ask(memory.bank))
-
-
 async def _standing(request: Request) -> Standing:
     caller_of(request, "recall")
     tenant = await tenant_of(request)
@@ -80,10 +78,6 @@ def _back(request: Request, path: str, done: str = "") -> Response:
 def _done(request: Request) -> str:
     """What the form did that led to this page; the words are ours."""
     return view.DONE.get(request.query_params.get("done", ""), "")
-
-
-def _actor(caller: Caller) -> str:
-    return f"{caller.name} ({caller.key})" if caller.key else caller.name
 
 
 # ---- signing in
@@ -197,7 +191,7 @@ async def constraints(
             **wanted
         )
 
-    found, count = await _asked(request, "recall", ask)
+    found, count = await asked_of(request, "recall", ask)
     return page(
         "constraints.html",
         request.scope,
@@ -269,7 +263,8 @@ async def edit(
     reason: _Reason = "",
 ) -> Response:
     """Say it in other words: a successor takes over, the old words stay in the history."""
-    actor = _actor(caller_of(request, "curate"))
+    caller_of(request, "curate")
+    actor = actor_of(request)
     memory = (await tenant_of(request)).memory
     given = {"when": when, "enforce": enforce, "avoid": avoid}
 
@@ -295,7 +290,8 @@ async def set_status(
     back: Annotated[Literal["constraint", "flags"], Form()] = "constraint",
 ) -> Response:
     """Approve, quarantine, retire or make active again."""
-    actor = _actor(caller_of(request, "curate"))
+    caller_of(request, "curate")
+    actor = actor_of(request)
     why = reason.strip() or None
 
     def decide(bank: Bank) -> tuple[str, str]:
@@ -306,7 +302,7 @@ async def set_status(
         bank.set_status(before.id, status, actor=actor, reason=why)
         return before.id, status
 
-    full, done = await _asked(request, "curate", decide)
+    full, done = await asked_of(request, "curate", decide)
     service_of(request).standings.forget(bank_name_of(request))
     return _back(request, "/flags" if back == "flags" else f"/constraints/{full}", done)
 
@@ -324,7 +320,7 @@ async def contrasts(
     def ask(bank: Bank) -> Any:
         return bank.paired(kind=kind or None, learned=learned, after=after, limit=_ROWS + 1)
 
-    found = await _asked(request, "recall", ask)
+    found = await asked_of(request, "recall", ask)
     return page(
         "contrasts.html",
         request.scope,
@@ -353,7 +349,7 @@ async def contrast(request: Request, id: str) -> Response:
         shown["drafts"] = bank.drafts([found.contrast.id])
         return shown
 
-    shown = await _asked(request, "recall", ask)
+    shown = await asked_of(request, "recall", ask)
     if not request.state.caller.may("curate"):  # as over HTTP: refused words are a curator's
         shown["drafts"] = [each for each in shown["drafts"] if each[0].refusal is None]
     return page("contrast.html", request.scope, **shown)
@@ -443,7 +439,7 @@ async def learn_page(request: Request, reason: _Text = "", after: _Place = None)
         def ask(bank: Bank) -> Any:
             return bank.refused(reason or None, after=begins, limit=_ROWS + 1)
 
-        refused = await _asked(request, "curate", ask)
+        refused = await asked_of(request, "curate", ask)
     last = refused[_ROWS - 1] if len(refused) > _ROWS else None
     return page(
         "learn.html",
@@ -491,7 +487,7 @@ async def flags(request: Request, after: _Place = None) -> Response:
     standing = await _standing(request)
     place = view.place_from(after)
     needed = (await tenant_of(request)).memory.recipe.independent_sources
-    found = await _asked(
+    found = await asked_of(
         request,
         "recall",
         lambda bank: bank.quarantine(needed=needed, limit=_ROWS + 1, after=place),
