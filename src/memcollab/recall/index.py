@@ -7,16 +7,19 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memcollab.embed import Vectors
 from memcollab.errors import BankCorrupt
+from memcollab.recall.cosines import Cosines
 from memcollab.recall.lexicon import Lexicon, Reals
 from memcollab.records import Constraint
 
 Embed = Callable[[Sequence[str]], Vectors]
+Numbers = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,18 @@ class IndexRow:
 
     constraint: Constraint
     source_task_ids: tuple[str, ...] = ()
+
+
+class Sources(NamedTuple):
+    """The sources of some constraints one after the other, and where those of each begin."""
+
+    flat: Numbers
+    starts: Numbers
+
+    @classmethod
+    def of(cls, each: Sequence[tuple[int, ...]]) -> Sources:
+        flat = np.fromiter(chain.from_iterable(each), dtype=np.intp)
+        return cls(flat, np.cumsum([0, *map(len, each[:-1])]))
 
 
 class Partition:
@@ -37,17 +52,17 @@ class Partition:
         self.tasks = tuple(texts[task] for task in ids)
         # A constraint without a source is judged by its anchor in place of a task: those stand
         # after the tasks.
-        self._bare = [number for number, row in enumerate(rows) if not row.source_task_ids]
-        after = {number: len(ids) + index for index, number in enumerate(self._bare)}
+        bare = [number for number, row in enumerate(rows) if not row.source_task_ids]
+        after = {number: len(ids) + index for index, number in enumerate(bare)}
         self.sources = tuple(
             tuple(place[task] for task in row.source_task_ids) or (after[number],)
             for number, row in enumerate(rows)
         )
-        self._flat = np.fromiter(chain.from_iterable(self.sources), dtype=np.int64)
-        self._starts = np.cumsum([0, *map(len, self.sources[:-1])])
+        self._sources = Sources.of(self.sources)
+        self._bare = np.array(bare, dtype=np.intp)
         anchors = [constraint.anchor for constraint in self.constraints]
-        self.anchor_vectors = embed(anchors)
-        self._task_vectors = embed(self.tasks)
+        self.anchors = Cosines(embed(anchors))
+        self._task_cosines = Cosines(embed(self.tasks))
         self._anchor_words = Lexicon(anchors)
         self._task_words = Lexicon(self.tasks)
         self._subcategories = Codes([c.category.subcategory for c in self.constraints])
@@ -69,24 +84,37 @@ class Partition:
         return self._subcategories.equal(name)
 
     def likeness_of_anchors(self, query: Query) -> Reals:
-        """Likeness of each anchor to the query by vector and by words, 0 to 1, shape
-        (2, constraints)."""
+        """Likeness of each anchor to the query, 0 to 1, shape (2, constraints): by vector nothing
+        less than it (``sharpen`` finds what it is), and by words."""
         likeness = np.empty((2, len(self.constraints)))
-        likeness[0] = np.vecdot(self.anchor_vectors, query.vector)
+        likeness[0] = self.anchors.bounds(query.vector)
         likeness[1], _ = self._anchor_words.look(query.words)
         return _bounded(likeness)
 
     def likeness_of_tasks(self, query: Query, anchors: Reals) -> tuple[Reals, Reals]:
-        """The same of each source task, shape (2, sources), and the share of words that it has in
+        """The same of each source, shape (2, sources), and the share of words that it has in
         common with the query, shape (tasks,)."""
         likeness = np.empty((2, len(self.tasks)))
-        likeness[0] = np.vecdot(self._task_vectors, query.vector)
+        likeness[0] = self._task_cosines.bounds(query.vector)
         likeness[1], shared = self._task_words.look(query.words)
         return np.concatenate([_bounded(likeness), anchors[:, self._bare]], axis=1), shared
 
-    def best_source(self, of_task: Reals) -> Reals:
-        """The greatest of ``of_task`` over the sources of each constraint."""
-        best: Reals = np.maximum.reduceat(of_task[self._flat], self._starts)
+    def sharpen(self, query: Query, numbers: Numbers, anchors: Reals, tasks: Reals) -> Sources:
+        """Put the likeness by vector of those constraints and of their sources in place of its
+        bounds."""
+        anchors[0, numbers] = _bounded(self.anchors.exact(query.vector, numbers))
+        sources = Sources.of([self.sources[number] for number in numbers.tolist()])
+        is_task = sources.flat < len(self.tasks)
+        of_task, bare = sources.flat[is_task], sources.flat[~is_task]
+        tasks[0, of_task] = _bounded(self._task_cosines.exact(query.vector, of_task))
+        tasks[0, bare] = anchors[0, self._bare[bare - len(self.tasks)]]
+        return sources
+
+    def best_source(self, of_source: Reals, sources: Sources | None = None) -> Reals:
+        """The greatest of ``of_source`` over the sources of each constraint: of all, or of those
+        that ``sources`` belong to."""
+        flat, starts = sources or self._sources
+        best: Reals = np.maximum.reduceat(of_source[flat], starts)
         return best
 
 

@@ -89,11 +89,10 @@ class Lexicon:
         asked = np.count_nonzero(weights)
         weights = weights[known] / (np.sqrt(np.vecdot(weights, weights)) or 1)
         starts, ends = self._starts[ids[known]], self._starts[ids[known] + 1]
-        sizes = ends - starts
-        # Where each entry of those lists stands: 0 1 2 … with a jump at the start of each list.
-        places = np.arange(sizes.sum()) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
-        owners = self._owners[places]
-        shares = self._weights[places] * np.repeat(weights, sizes)
+        lists = [slice(*both) for both in zip(starts.tolist(), ends.tolist(), strict=True)]
+        owners = np.concatenate([self._owners[one] for one in lists])
+        shares = np.concatenate([self._weights[one] for one in lists])
+        shares *= np.repeat(weights, ends - starts)
         cosines = np.bincount(owners, shares, minlength=self._count)
         shared = np.bincount(owners, minlength=self._count)
         fewer = np.minimum(asked, self._sizes)

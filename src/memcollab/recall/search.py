@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from memcollab.embed import Vectors
-from memcollab.recall.index import Index, Partition, Query
+from memcollab.recall.index import Index, Numbers, Partition, Query
 from memcollab.recall.lexicon import Reals, content_words
 from memcollab.recall.same import same_task
 from memcollab.recipe import Recipe
@@ -37,8 +37,8 @@ WEIGHTS: Mapping[str, float] = {
     "support": 0.05,
 }
 
-_WEIGH_TASK = np.array([WEIGHTS["task_vector"], WEIGHTS["task_words"]])
-_WEIGH_ANCHOR = np.array([WEIGHTS["anchor_vector"], WEIGHTS["anchor_words"]])
+_WEIGH_TASK = (WEIGHTS["task_vector"], WEIGHTS["task_words"])
+_WEIGH_ANCHOR = (WEIGHTS["anchor_vector"], WEIGHTS["anchor_words"])
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,10 @@ def _nothing_filed(decision: CategoryDecision, index: Index) -> str:
 # be both: it lacks a twentieth of the words at most.
 _SHARED = 0.7
 _ALIKE = 0.8
-# So many bounds are sorted at a time.
-_TURN = 64
+# So many constraints are looked at closely at a time.
+_TURN = 24
+# So many are put in order at a time.
+_SORTED = 240
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class _Candidate:
     @property
     def anchor(self) -> Vectors:
         """Its vector, of length 1: shape (dim,)."""
-        anchor: Vectors = self.scored.partition.anchor_vectors[self.number]
+        anchor: Vectors = self.scored.partition.anchors.vectors[self.number]
         return anchor
 
     @property
@@ -195,9 +197,9 @@ class _Candidate:
 class _Scored:
     """One partition against one query.
 
-    ``bound`` is the score of each constraint with the most alike of its sources. It is the score
-    itself unless that source is the task that is asked; ``candidate`` finds out, only for those
-    whose turn comes.
+    ``bound`` is nothing less than the score of each constraint with the most alike of its sources.
+    ``sharpen`` makes it that score, for those that come near. It is the constraint's own unless
+    that source is the task that is asked; ``candidate`` finds out, for those whose turn comes.
     """
 
     def __init__(self, partition: Partition, query: Query, guess: CategoryGuess | None) -> None:
@@ -207,10 +209,22 @@ class _Scored:
         self._same = partition.of_subcategory(guess.category.subcategory if guess else None)
         self._anchor = partition.likeness_of_anchors(query)
         self._task, self._shared = partition.likeness_of_tasks(query, self._anchor)
-        self._of_task = _WEIGH_TASK @ self._task
-        self._own = _WEIGH_ANCHOR @ self._anchor + WEIGHTS["support"] * partition.support
-        self._own += WEIGHTS["category"] * self._probability + WEIGHTS["subcategory"] * self._same
+        self._rest = WEIGHTS["support"] * partition.support
+        self._rest += WEIGHTS["category"] * self._probability
+        self._rest += WEIGHTS["subcategory"] * self._same
+        self._of_task = _weighed(_WEIGH_TASK, self._task)
+        self._own = _weighed(_WEIGH_ANCHOR, self._anchor) + self._rest
         self.bound = self._own + partition.best_source(self._of_task)
+
+    def sharpen(self, numbers: Numbers) -> Reals:
+        """The bounds of those constraints, now as near as can be."""
+        sources = self.partition.sharpen(self._query, numbers, self._anchor, self._task)
+        self._of_task[sources.flat] = _weighed(_WEIGH_TASK, self._task[:, sources.flat])
+        self._own[numbers] = _weighed(_WEIGH_ANCHOR, self._anchor[:, numbers]) + self._rest[numbers]
+        self.bound[numbers] = self._own[numbers] + self.partition.best_source(
+            self._of_task, sources
+        )
+        return self.bound[numbers]
 
     def candidate(self, number: int) -> _Candidate | None:
         """The constraint as scored by its best source that is not the task asked; None if it has
@@ -264,7 +278,8 @@ def _fused(
     if chosen:
         return [candidate.match for candidate in chosen], None
     where = " and ".join(repr(p.constraints[0].category.name) for p, _ in places)
-    return [], _none_fits(where, bounds, len(itself), harness, recipe.min_score)
+    best = next((bound for *_, bound in _by_bound(scored, bounds, 0)), None)
+    return [], _none_fits(where, best, len(itself), harness, recipe.min_score)
 
 
 def _falling(
@@ -272,33 +287,75 @@ def _falling(
 ) -> Iterator[_Candidate]:
     """Candidates by falling score, none below ``least``. Those whose only source is the task asked
     are left out and noted in ``itself``."""
-    starts = np.cumsum([0, *(len(part.bound) for part in scored)])
     waiting: list[_Candidate] = []
-    for place in _by_bound(bounds, least):
-        while waiting and waiting[0].score >= bounds[place]:
+    for part, number, bound in _by_bound(scored, bounds, least):
+        while waiting and waiting[0].score >= bound:
             yield heapq.heappop(waiting)
-        part = int(np.searchsorted(starts, place, side="right")) - 1
-        candidate = scored[part].candidate(place - int(starts[part]))
+        candidate = part.candidate(number)
         if candidate is None:
-            itself.append(place)
+            itself.append(number)
         elif candidate.score >= least:
             heapq.heappush(waiting, candidate)
     while waiting:
         yield heapq.heappop(waiting)
 
 
-def _by_bound(bounds: Reals, least: float) -> Iterator[int]:
-    """Places by falling bound, none below ``least``; sorted by ``_TURN``, for few are wanted."""
-    near = np.flatnonzero(bounds >= least)
-    while len(near):
-        cut = np.argpartition(-bounds[near], _TURN) if len(near) > _TURN else np.arange(len(near))
-        turn, near = np.sort(near[cut[:_TURN]]), near[np.sort(cut[_TURN:])]
-        yield from turn[np.argsort(-bounds[turn], kind="stable")].tolist()
+def _by_bound(
+    scored: Sequence[_Scored], bounds: Reals, least: float
+) -> Iterator[tuple[_Scored, int, float]]:
+    """Constraints, each as its part, its number there and its sharpened bound, by falling bound,
+    none below ``least``; sharpened by ``_TURN``, for few are wanted. ``bounds`` are those of all
+    parts, one after the other; they are sharpened in place."""
+    starts = np.cumsum([0, *(len(part.bound) for part in scored)])
+    sharp = np.empty(0, dtype=np.intp)
+    for turn, beyond in _turns(bounds, least):
+        _sharpen(scored, bounds, starts, turn)
+        sharp = np.concatenate([sharp, turn])
+        # One that is still to come may be worth as much as its bound says.
+        done = bounds[sharp] > beyond
+        turn, sharp = np.sort(sharp[done]), sharp[~done]
+        turn = turn[np.argsort(-bounds[turn], kind="stable")]
+        for place in turn[bounds[turn] >= least].tolist():
+            part = int(np.searchsorted(starts, place, side="right")) - 1
+            yield scored[part], place - int(starts[part]), float(bounds[place])
 
 
-def _none_fits(where: str, bounds: Reals, itself: int, harness: str | None, least: float) -> str:
-    """Why a search over constraints found none to give."""
-    if bounds.max() < 0:
+def _turns(bounds: Reals, least: float) -> Iterator[tuple[Numbers, float]]:
+    """Places by falling bound, none below ``least``, by ``_TURN``, each with the greatest bound of
+    those to come."""
+    rest = np.flatnonzero(bounds >= least)
+    while len(rest):
+        falling = -bounds[rest]
+        cut = np.argpartition(falling, _SORTED) if len(rest) > _SORTED else np.arange(len(rest))
+        near, rest = rest[cut[:_SORTED]], rest[cut[_SORTED:]]
+        near = near[np.argsort(-bounds[near])]
+        beyond = [*bounds[near[_TURN::_TURN]].tolist(), bounds[rest].max(initial=-1)]
+        for turn, bound in enumerate(beyond):
+            yield near[turn * _TURN : (turn + 1) * _TURN], bound
+
+
+def _sharpen(scored: Sequence[_Scored], bounds: Reals, starts: Numbers, places: Numbers) -> None:
+    places = np.sort(places)
+    cuts = np.searchsorted(places, starts)
+    for number, part in enumerate(scored):
+        mine = places[cuts[number] : cuts[number + 1]]
+        if len(mine):
+            bounds[mine] = part.sharpen(mine - starts[number])
+
+
+def _weighed(weights: tuple[float, float], likeness: Reals) -> Reals:
+    """By vector and by words, in one: the same for a column in any company."""
+    weighed: Reals = weights[0] * likeness[0]
+    weighed += weights[1] * likeness[1]
+    return weighed
+
+
+def _none_fits(
+    where: str, best: float | None, itself: int, harness: str | None, least: float
+) -> str:
+    """Why a search over constraints found none to give; ``best`` is the best bound of all that the
+    agent may see."""
+    if best is None:
         return (
             f"every constraint in {where} belongs to one harness, and this agent's is {harness!r}"
         )
@@ -307,7 +364,7 @@ def _none_fits(where: str, bounds: Reals, itself: int, harness: str | None, leas
             f"{itself} constraints in {where} come from this very task alone and are held back; "
             f"no other reaches {least:.2f}"
         )
-    return f"no constraint in {where} is near enough: the best scores {bounds.max():.2f}, " + (
+    return f"no constraint in {where} is near enough: the best scores {best:.2f}, " + (
         f"below {least:.2f}"
     )
 
