@@ -825,6 +825,47 @@ def test_stopping_in_the_middle_of_writes_loses_none_that_was_acknowledged(team:
         assert bank.verify().ok
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere connections are not dealt out")
+def test_processes_share_a_port_and_one_goes_on_when_another_ends(team: Path) -> None:
+    """`--reuse-port`: connections are dealt out, each sees what the others stored, and a server can
+    be replaced without a gap."""
+    first, url = start("--bank", str(team), "--reuse-port", cwd=team.parent)
+    port = url.rpartition(":")[2]
+    second, again = start("--bank", str(team), "--reuse-port", "--port", port, cwd=team.parent)
+    assert url == again
+    drained(first), drained(second)
+    for _ in range(40):
+        assert httpx.get(f"{url}/healthz").is_success
+    recalls = [httpx.post(f"{url}/v1/recall", json={"task": "Sort"}).json() for _ in range(8)]
+    first.send_signal(signal.SIGTERM)
+    first.wait(60)
+    for recall in recalls:
+        ended = {"recall_id": recall["id"], "solved": True}
+        assert httpx.post(f"{url}/v1/outcomes", json=ended).is_success
+    counted = re.search(
+        r'memcollab_requests_total{[^}]*"/healthz"[^}]*} ([\d.]+)', httpx.get(f"{url}/metrics").text
+    )
+    assert counted is not None
+    assert 0 < float(counted[1]) < 40
+    second.send_signal(signal.SIGTERM)
+    second.wait(60)
+
+
+def test_a_port_that_is_not_shared_is_said_so(team: Path) -> None:
+    """A server beside one that was started without `--reuse-port` ends with the way out."""
+    process, url = start("--bank", str(team), cwd=team.parent)
+    drained(process)
+    command = [sys.executable, "-m", "memcollab.cli", "serve", "--bank", str(team), "--reuse-port"]
+    beside = subprocess.run(
+        [*command, "--port", url.rpartition(":")[2]], capture_output=True, text=True, timeout=60
+    )
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    assert beside.returncode == 2
+    assert "cannot be shared" in beside.stderr
+    assert "choose another --port" in beside.stderr
+
+
 def test_serve_and_key_work_from_the_command_line(tmp_path: Path) -> None:
     """A key from `key create` opens a server that asks for one; `bank stats` takes its URL."""
 

@@ -16,6 +16,10 @@ def serve(
         str, typer.Option(help="Address to listen on; any but loopback needs a key.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    reuse_port: Annotated[
+        bool,
+        typer.Option("--reuse-port", help="Share the port with servers that say so, too."),
+    ] = False,
     require_key: Annotated[
         bool, typer.Option("--require-key", help="Ask for a key on loopback, too.")
     ] = False,
@@ -49,4 +53,4 @@ def serve(
     service = open_service(
         chosen, limits=limits, require_key=require_key, upstream=upstream, record_runs=record
     )
-    run(service, host, port)
+    run(service, host, port, reuse_port=reuse_port)

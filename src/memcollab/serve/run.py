@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,18 +14,25 @@ import uvicorn
 from memcollab.errors import UsageError
 from memcollab.serve.app import build_app
 from memcollab.serve.service import Service
-from memcollab.serve.watch import log_to, write_log
+from memcollab.serve.watch import LOG, log_to, write_log
 
 _GRACE_SECONDS = 30
 # Python lets a thread that computes keep the others waiting for 5 ms, more than a recall takes.
 _SWITCH_SECONDS = 0.0005
 
 
-def serve(service: Service, host: str = "127.0.0.1", port: int = 8080) -> None:
+def serve(
+    service: Service, host: str = "127.0.0.1", port: int = 8080, *, reuse_port: bool = False
+) -> None:
     """Serve until told to stop.
 
+    Args:
+        reuse_port: share the port with other processes that say so, too (SO_REUSEPORT): the kernel
+            deals connections out among them, so that several cores serve the same banks.
+
     Raises:
-        UsageError: the address is open to others, and there is no key; or it cannot be bound.
+        UsageError: the address is open to others, and there is no key; or with ``reuse_port`` it
+            cannot be bound.
     """
     check_bind(service, host)
     log_to()
@@ -41,7 +49,12 @@ def serve(service: Service, host: str = "127.0.0.1", port: int = 8080) -> None:
         ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    Server(config, service).run()
+    server = Server(config, service)
+    if not reuse_port:
+        server.run()
+        return
+    with shared_socket(host, port) as bound:
+        server.run([bound])
 
 
 class Server(uvicorn.Server):
@@ -61,9 +74,29 @@ class Server(uvicorn.Server):
             finally:
                 write_log()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn says where it runs only if it has bound the port itself."""
+        await super().startup(sockets)
+        for bound in sockets or ():
+            host, port = bound.getsockname()[:2]
+            LOG.info("running on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.closing = True
         super().handle_exit(sig, frame)
+
+
+def shared_socket(host: str, port: int) -> socket.socket:
+    """A socket whose port other processes may listen on, too. Raises: UsageError: it cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, reuse_port=True)
+    except (OSError, ValueError) as error:  # ValueError: no such option here
+        raise UsageError(
+            f"port {port} of {host!r} cannot be shared: {error}. Valid: an address of this "
+            "machine and, on Linux, macOS or BSD, a port whose every server was started with "
+            "--reuse-port. Next: end the other server, or choose another --port"
+        ) from error
 
 
 def check_bind(service: Service, host: str) -> None:
