@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sqlite3
 import subprocess
@@ -308,3 +309,22 @@ def test_a_patience_that_cannot_be_is_refused(patience: float) -> None:
     """Below 0, or no number."""
     with pytest.raises(UsageError, match=r"patience cannot be .* Next: leave it out"):
         MemCollab("absent.db", patience=patience)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_look_leaves_the_garbage_collector_as_it_was(path: Path, *, enabled: bool) -> None:
+    """Whether it was on or off, and whether or not the look fails."""
+    outcomes(path, HELPS)
+    before = gc.isenabled()
+    try:
+        gc.enable() if enabled else gc.disable()
+        with MemCollab(path, recipe=recipe()) as memory:
+            rename(path, "evidence", "away")
+            with pytest.raises(BankError, match="no such table: evidence"):
+                recalled(memory)
+            assert gc.isenabled() is enabled
+            rename(path, "away", "evidence")
+            recalled(memory)
+            assert gc.isenabled() is enabled
+    finally:
+        gc.enable() if before else gc.disable()

@@ -13,10 +13,12 @@ full waits for a look of any length, because what it retires is to follow from t
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -225,9 +227,25 @@ class Experience:
 
 def _looked(bank: Bank, rules: Rules, outcomes: int) -> Look:
     began = time.thread_time()
-    evidence = bank.evidence() if outcomes else Evidence()
-    assessment = assess(evidence, rules) if evidence.compares else None
+    with _uncollected():
+        evidence = bank.evidence() if outcomes else Evidence()
+        assessment = assess(evidence, rules) if evidence.compares else None
     return Look(rules, outcomes, evidence, assessment, time.thread_time() - began)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for cycles meanwhile. A look makes a million objects and no cycle; every so many
+    CPython would walk over all that the process holds, and every thread would stand still for it.
+    """
+    if not gc.isenabled():  # somebody else's wish, or another look
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _because(entry: RecallEntry, reason: str) -> RecallEntry:
