@@ -250,8 +250,8 @@ class ThroughBank:
     def know(self, dice: random.Random, together: int = 20) -> int:
         """Two outcomes for every constraint × agent: shown, and withheld; so many constraints found
         together. How many outcomes that makes."""
-        added = self.memory.bank.add_outcomes(self._all_tried(dice, together))
-        return added.new
+        ended = list(self._all_tried(dice, together))  # all asked before anything is known
+        return self.memory.bank.add_outcomes(ended).new
 
     def _all_tried(self, dice: random.Random, together: int) -> Iterator[tuple[Recall, Outcome]]:
         for agent, (category, names) in product(
