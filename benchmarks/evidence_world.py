@@ -1,6 +1,7 @@
 """Does evidence find out what helps whom? A generated world, with the plain union bank beside it.
 
     python benchmarks/evidence_world.py [--outcomes 20000] [--seed 1] [--bank] [--chart FILE]
+    python benchmarks/evidence_world.py --waits 5000 [--recalls 600] [--seed 1]
 
 Four agents of two families, forty constraints in four categories. A third of the constraints helps
 every agent by ten points, a third helps one family by ten points and hurts the other by ten, a
@@ -21,6 +22,12 @@ solved    the task was solved
 (``recall`` and ``record_outcome``), which ends with ``Bank.verify``. Its coins fall by the random
 ids of its recalls, so that its figures differ a little from run to run.
 
+``--waits CELLS`` asks something else: how long a recall waits for what outcomes say. The world is
+then as large as that (constraint × agent), all of it known by two outcomes a cell. A recall begins
+every 20 ms, if the one before has ended, and a second thread reports how it ended, as a server
+does. Twice: each recall waits for looks at the outcomes (``patience`` infinite), or a thread looks
+while recalls go by what was known (as ``MemCollab`` is by default).
+
 ``--chart`` draws the shares over time (SVG, PNG, JSON or HTML by its ending; extra ``bench``).
 """
 
@@ -29,12 +36,19 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
+import queue
 import random
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from memcollab import MemCollab
 from memcollab.evidence import (
@@ -50,11 +64,12 @@ from memcollab.evidence import (
     retirements,
 )
 from memcollab.recipe import DEFAULT, Recipe
-from memcollab.records import Agent, Category, Constraint
+from memcollab.records import Agent, Category, Constraint, Outcome, Recall, RecallEntry
 
 EFFECT = 0.1
 LIMIT = 3
 EVERY = 50
+PACE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -198,11 +213,13 @@ class ThroughBank:
         self._filed = dict(zip(world.categories, topics, strict=False))
         lines = [header(memory)]
         self.ids = {}
+        self._made = dict[str, Constraint]()
         for category, names in world.categories.items():
             for name in names:
                 words = {"when": "a task comes", "enforce": f"the way of {name}", "avoid": "others"}
                 made = Constraint(**words, category=Category(name=self._filed[category]))
                 self.ids[name] = made.id
+                self._made[name] = made
                 line = {"type": "constraint", "id": made.id, **made.model_dump(mode="json")}
                 lines.append(json.dumps(line).encode())
         self._names = {id: name for name, id in self.ids.items()}
@@ -224,9 +241,37 @@ class ThroughBank:
             }
         )
 
-    def recall(self, _recall: str, agent: str, category: str) -> Exposure:
+    def ask(self, agent: str, category: str, *, store: bool = True) -> Recall:
+        """What the memory has for that agent and a task of that category."""
         asked = Agent(model=agent, family=self._world.families[agent])
-        found = self.memory.recall("A task comes.", agent=asked, category=self._filed[category])
+        filed = self._filed[category]
+        return self.memory.recall("A task comes.", agent=asked, category=filed, store=store)
+
+    def know(self, dice: random.Random, together: int = 20) -> int:
+        """Two outcomes for every constraint × agent: shown, and withheld; so many constraints found
+        together. How many outcomes that makes."""
+        ended = list(self._all_tried(dice, together))  # all asked before anything is known
+        return self.memory.bank.add_outcomes(ended).new
+
+    def _all_tried(self, dice: random.Random, together: int) -> Iterator[tuple[Recall, Outcome]]:
+        for agent, (category, names) in product(
+            self._world.families, self._world.categories.items()
+        ):
+            found = self.ask(agent, category, store=False)
+            for start in range(0, len(names), together):
+                chunk = names[start : start + together]
+                entries = tuple(
+                    RecallEntry(constraint=self._made[name], score=1.0, parts={}, reason="")
+                    for name in chunk
+                )
+                for withheld in (False, True):
+                    id = f"recall-{agent}-{category}-{start}-{withheld}"
+                    coin = {"withheld": withheld, "holdout": 0.5}
+                    recall = found.model_copy(update={"id": id, "entries": entries, **coin})
+                    yield recall, Outcome(recall_id=id, solved=dice.random() < 0.5)
+
+    def recall(self, _recall: str, agent: str, category: str) -> Exposure:
+        found = self.ask(agent, category)
         self._last = found.id
         entries = tuple(
             Entry(self._names[entry.constraint.id], entry.shown, entry.holdout)
@@ -276,6 +321,52 @@ def simulate_bank(world: World, outcomes: int, rules: Rules, seed: int) -> list[
         events = list(live(world, outcomes, through.recall, through.listen, seed))
         assert memory.bank.verify().ok
     return events
+
+
+def waits(cells: int, recalls: int, seed: int) -> dict[str, dict[str, float]]:
+    """Milliseconds that recalls, and reports of outcomes, take while outcomes arrive."""
+    world = make_world(seed, constraints=cells // 4)
+    ways = {"each recall waits": {"patience": math.inf}, "a thread looks": {}}
+    return {way: _waits(world, recalls, seed, **given) for way, given in ways.items()}
+
+
+def _waits(world: World, recalls: int, seed: int, **given: float) -> dict[str, float]:
+    dice = random.Random(seed)  # noqa: S311 # a simulation, no secret
+    rules = Rules(holdout=0.1)
+    asked, reported = list[float](), list[float]()
+    ended = queue.SimpleQueue[tuple[str, bool] | None]()
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        MemCollab(Path(folder, "bank.db"), recipe=ThroughBank.recipe(rules), **given) as memory,
+    ):
+
+        def report() -> None:
+            while (outcome := ended.get()) is not None:
+                began = time.perf_counter()
+                memory.record_outcome(*outcome)
+                reported.append(1000 * (time.perf_counter() - began))
+
+        through = ThroughBank(world, memory)
+        known = through.know(dice)
+        began = time.perf_counter()
+        memory.warm()
+        warmed = time.perf_counter() - began
+        reporter = threading.Thread(target=report)
+        reporter.start()
+        for _ in range(recalls):
+            agent, category = dice.choice([*world.families]), dice.choice([*world.categories])
+            began = time.perf_counter()
+            recall = through.ask(agent, category)
+            asked.append(1000 * (time.perf_counter() - began))
+            ended.put((recall.id, dice.random() < 0.5))
+            time.sleep(max(0, PACE_SECONDS - (time.perf_counter() - began)))
+        ended.put(None)
+        reporter.join()
+        assert memory.bank.versions().outcomes == known + recalls
+    middle, high = np.percentile(asked, [50, 99])
+    found = {"p50": middle, "p99": high, "longest": max(asked), "longest report": max(reported)}
+    return {"first look, s": round(warmed, 2), **{k: round(v, 1) for k, v in found.items()}}
 
 
 def shares(events: Sequence[Event]) -> dict[str, float]:
@@ -328,7 +419,13 @@ def main() -> None:
     parser.add_argument("--chart", type=Path)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--bank", action="store_true", help="through MemCollab, too")
+    parser.add_argument("--waits", type=int, metavar="CELLS", help="how long recalls wait, instead")
+    parser.add_argument("--recalls", type=int, default=600, help="of --waits")
     given = parser.parse_args()
+    if given.waits:
+        found = waits(given.waits, given.recalls, given.seed)
+        print(json.dumps(found, indent=None if given.json else 2))
+        return
     world, rules = make_world(given.seed), Rules(holdout=0.1)
     events = simulate(world, given.outcomes, rules, given.seed)
     if given.bank:

@@ -38,7 +38,7 @@ from pydantic import ValidationError
 
 from memcollab.bank import LOCAL, Bank, Imported
 from memcollab.collab.derived import Derived
-from memcollab.collab.experience import Experience
+from memcollab.collab.experience import PATIENCE_SECONDS, Experience
 from memcollab.collab.intake import Intake, Progress, without_guidance
 from memcollab.collab.serving import Serving
 from memcollab.embed import Embedder, bundled
@@ -87,9 +87,12 @@ class MemCollab:
             helps; 0 to below 1; else the recipe's (0).
         holdout_start: that share before outcomes are known; halved down to ``holdout``.
         create: make the bank if it is not there.
+        patience: seconds of processor time from which on no recall waits for what new outcomes say:
+            a thread finds out, and recalls go by what was known. ``math.inf``: each waits, and the
+            same bank always gives the same recall.
 
     Raises:
-        UsageError: no such recipe, an unusable taxonomy, a holdout that cannot be.
+        UsageError: no such recipe, an unusable taxonomy, a holdout or patience that cannot be.
         BankError: the bank cannot be opened (when it is first needed).
         AccessDenied, ServerError: of a bank behind a URL, from every method.
     """
@@ -113,16 +116,22 @@ class MemCollab:
         holdout: float | None = None,
         holdout_start: float | None = None,
         create: bool = True,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         if key is not None:
             raise UsageError(
                 f"a key was given with {str(bank)!r}, which is a path. Valid: a key with a URL. "
                 "Next: give MemCollab the URL of the server's bank, or no key"
             )
+        if not patience >= 0:
+            raise UsageError(
+                f"patience cannot be {patience!r}. Valid: seconds, 0 or above. Next: leave it out"
+            )
         self.recipe = _holding_out(recipe_named(recipe), holdout, holdout_start)
         self.taxonomy = Taxonomy.load(taxonomy)
         self._path = bank
         self._create = create
+        self._patience = patience
         self._embedder = embedder
 
     @cached_property
@@ -145,15 +154,18 @@ class MemCollab:
 
     @cached_property
     def _experience(self) -> Experience:
-        return Experience(self.bank, self.recipe.evidence)
+        return Experience(self.bank, self.recipe.evidence, self._patience)
 
     def _forget_derived(self) -> None:
         self.__dict__.pop("_serving", None)
         self.__dict__.pop("_derived", None)
-        self.__dict__.pop("_experience", None)
+        experience = self.__dict__.pop("_experience", None)
+        if experience is not None:
+            experience.close()
 
     def close(self) -> None:
-        """Close the bank, if it was opened."""
+        """Close the bank, if it was opened; a look at its outcomes that is under way is waited
+        for."""
         self._forget_derived()
         if "bank" in self.__dict__:
             self.bank.close()

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from memcollab.bank import Bank
 from memcollab.collab.derived import Derived
-from memcollab.collab.experience import Drawn, Experience
+from memcollab.collab.experience import Drawn, Experience, Look
 from memcollab.embed import Embedder
 from memcollab.guide import Guidance, write_guidance
 from memcollab.recall import Index, IndexRow, search
@@ -34,23 +34,23 @@ class Serving:
         """What ``agent`` should know for ``task``, as ``MemCollab.recall`` describes it; ``coins``
         are thrown only where an outcome can follow."""
         clock = _Clock()
-        self._refresh()
+        known = self._refresh()
         clock.lap("refresh")
         vector = self._embedder.embed([task.text])[0]
         clock.lap("embed")
         decision = self._derived.categoriser.decide(task, vector)
         clock.lap("categorise")
-        searched = self._experience.widened(recipe)
+        searched = known.widened(recipe)
         found = search(task, agent, decision, self._index, searched, vector)
         clock.skip(found.timings)
         name, category = f"recall-{uuid4().hex[:20]}", decision.top.name
-        picked = self._experience.pick(found.entries, agent, category, recipe.limit)
+        picked = known.pick(found.entries, agent, category, recipe.limit)
         clock.lap("evidence")
         guidance = _guidance(picked.entries, recipe)
         # The budget is spent before the coins are thrown: what does not fit is no holdout.
         drawn = Drawn(tuple(e for e in picked.entries if e.constraint.id in guidance.shown))
         if coins:
-            drawn = self._experience.draw(name, drawn.entries, agent, category)
+            drawn = known.draw(name, drawn.entries, agent, category)
             if len(drawn.shown) < len(drawn.entries):
                 guidance = _guidance(drawn.shown, recipe)
         clock.lap("guidance")
@@ -78,18 +78,19 @@ class Serving:
             self._index.partition(category)
         return len(self._index)
 
-    def _refresh(self) -> None:
-        """Take in the bank's last changes and outcomes, whoever made them."""
+    def _refresh(self) -> Look:
+        """Take in the bank's last changes and outcomes, whoever made them; what outcomes say."""
         versions = self._bank.versions()
-        self._experience.refresh(versions.outcomes)
+        known = self._experience.at(versions.outcomes)
         if versions.sequence == self._sequence:
-            return
+            return known
         changed = self._bank.index_rows(max(self._sequence, 0))
         ids = {task for row in changed.rows for task in row.task_ids}
         texts = {task.id: task.text for task in self._bank.tasks(ids)} if ids else {}
         self._index.update((IndexRow(row.constraint, row.task_ids) for row in changed.rows), texts)
         self._derived.train()
         self._sequence = changed.sequence
+        return known
 
 
 def _guidance(entries: Sequence[RecallEntry], recipe: Recipe) -> Guidance:
