@@ -27,6 +27,7 @@ from tests.test_collab import WRITER, write_runs
 from memcollab import MemCollab
 from memcollab.bank import Bank
 from memcollab.records import Category, Constraint
+from memcollab.serve import mcp
 from memcollab.serve.service import Service
 
 TASK = "Count the hands that hold two kings."
@@ -142,19 +143,19 @@ def test_categories_and_constraints_are_listed_and_can_be_read(
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """2,400 constraints besides those that were learned; the only one of geometry comes last."""
+    """1,400 constraints besides those that were learned; the only one of geometry comes last."""
     folder = tmp_path_factory.mktemp("large")
     made = [
         Constraint(
             when=f"there are {n} terms",
             enforce="adding them in pairs",
             avoid="haste",
-            category=Category.parse("algebra" if n < 2_400 else "geometry"),
+            category=Category.parse("algebra" if n < 1_400 else "geometry"),
         )
-        for n in range(2_700)
+        for n in range(1_600)
     ]
-    rare = max(made[2_400:], key=lambda one: one.id)
-    made = [*made[:2_399], rare]
+    rare = max(made[1_400:], key=lambda one: one.id)
+    made = [*made[:1_399], rare]
     lines: list[dict[str, Any]] = [
         {"format": "memcollab-bank", "records": 1, "runs": False, "version": 1}
     ]
@@ -174,18 +175,24 @@ async def pages(client: Client) -> list[ListResourcesResult]:
 
 
 @pytest.mark.parametrize("door", ["stdio", "stdio before a URL", "http", "http with a handshake"])
-def test_every_constraint_is_listed_page_by_page(large: Path, door: str) -> None:
+def test_every_constraint_is_listed_page_by_page(
+    large: Path, door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each once, in the order of the bank; all categories on the first page, even one whose only
     constraint is on the last; a cursor from elsewhere is an error that says what to do."""
     with Bank.open(large) as opened:
         held = [one.id for one in opened.constraints(status="active")]
+    sizes = [1000, 403]
+    if door.startswith("http"):  # served by this process, so a third page need not be so long
+        monkeypatch.setattr(mcp, "MOST_BEHIND", 300)
+        sizes = [1000, 300, 103]
 
     async def ask(client: Client) -> None:
         found = await pages(client)
         uris = [[str(one.uri) for one in page.resources] for page in found]
         listed = [uri for page in uris for uri in page if "/constraints/" in uri]
         assert [uri.rpartition("/")[2] for uri in listed] == held
-        assert [sum("/constraints/" in uri for uri in page) for page in uris] == [1000, 1000, 403]
+        assert [sum("/constraints/" in uri for uri in page) for page in uris] == sizes
         categories = [uri.rpartition("/")[2] for uri in uris[0] if "/categories/" in uri]
         assert {"algebra", "geometry", "programming"} <= set(categories)
         assert not any("/categories/" in uri for page in uris[1:] for uri in page)
@@ -220,10 +227,23 @@ def test_what_changes_between_two_pages_moves_nothing(large: Path, tmp_path: Pat
             for id in held[:3]:
                 opened.set_status(id, "retired", actor="ada")
         second = await client.list_resources(cursor=first.next_cursor)
-        assert [one.name for one in second.resources] == held[1000:2000]
+        assert [one.name for one in second.resources] == held[1000:]
 
     with serving(service_over(path)) as url:
         run(ask, lambda: over_http(url))
+
+
+def test_descriptions_are_one_line_each(connect: Connect) -> None:
+    """A model pays for every space in them."""
+
+    async def ask(client: Client) -> None:
+        tools = (await client.list_tools()).tools
+        prompts = (await client.list_prompts()).prompts
+        templates = (await client.list_resource_templates()).resource_templates
+        for one in (*tools, *prompts, *templates):
+            assert one.description == " ".join(one.description.split()), one.name
+
+    run(ask, connect)
 
 
 def test_errors_name_the_next_step_and_input_is_bounded(connect: Connect) -> None:

@@ -9,7 +9,8 @@ Texts that come in are bounded by ``MOST_TEXT``, a message of a run with its cal
 to the model, with the next step; others stay inside.
 
 Listed as resources are the categories that hold active constraints, on the first page, and these
-constraints, best supported first, ``MOST_LISTED`` on a page. A category reads as at most so many.
+constraints, best supported first, ``MOST_LISTED`` there and ``MOST_BEHIND`` on each further page. A
+category reads as at most ``MOST_LISTED``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ MOST_TEXT = 100_000
 MOST_STEPS = 1_000
 MOST_RUN = 4_000_000
 MOST_LISTED = 1_000
+# Clients that walk every page give up after so many (MCP's inspector after 64), while one that
+# reads the first alone should not wait: the pages behind it are longer.
+MOST_BEHIND = 4_000
 _CONSTRAINTS = "memcollab://constraints/"
 _CATEGORIES = "memcollab://categories/"
 _JSON = "application/json"
@@ -178,12 +182,14 @@ def _request_of(ctx: Context) -> Request:
 
 
 def _add_tools(server: MCPServer, reach: Reach) -> None:
-    @server.tool()
+    # The SDK gives docstrings as they are written, so one of several lines would be indented.
+    @server.tool(
+        description="Call once before a task: gives the few constraints that fit it, as guidance, "
+        "or the reason why there are none; and the recall_id for report_outcome. agent: your model."
+    )
     async def recall(
         ctx: Context, task: Words, agent: Name = "any", harness: Name | None = None
     ) -> dict[str, Any]:
-        """Call once before a task: gives the few constraints that fit it, as guidance, or the
-        reason why there are none; and the recall_id for report_outcome. agent: your model."""
         try:
             found = await reach.recall(_request_of(ctx), task=task, agent=agent, harness=harness)
         except MemCollabError as error:
@@ -287,8 +293,9 @@ class _Lister:
 
 
 def _page(memory: MemCollab, after: Place | None) -> ListResourcesResult:
-    found = _behind(memory.bank, after, MOST_LISTED + 1)
-    held = found[:MOST_LISTED]
+    most = MOST_LISTED if after is None else MOST_BEHIND
+    found = _behind(memory.bank, after, most + 1)
+    held = found[:most]
     more = len(found) > len(held)
     categories = _categories(memory, held, whole=not more) if after is None else []
     return ListResourcesResult(
