@@ -1,12 +1,15 @@
 """What a served recall costs, with load from a second process on loopback.
 
     python benchmarks/serve_load.py [--constraints 100000] [--seconds 10] [--clients 1,16] [--json]
+                                    [--door v1,mcp,mcp-2025]
 
 The bank is made by the generator of ``recall_speed.py`` from a fixed seed: one source task for each
 constraint, the taxonomy's categories halved, new text in each request. The server is
 ``memcollab serve`` as a process of its own with its defaults, but for the limit of rate. The load
 is this process: plain sockets, one request at a time for each client, so what it takes of the
-machine is small; it is included. Each request stores its recall.
+machine is small; it is included. Each request stores its recall. The doors: ``/v1/recall``, and the
+tool ``recall`` at ``/mcp``, as clients of the protocol's 2026 version call it, and as those of the
+2025 versions do after their handshake; they take turns with the same server.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +47,7 @@ def main() -> None:
     parser.add_argument("--constraints", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", default="1,16")
+    parser.add_argument("--door", default="v1", help=f"of {', '.join(DOORS)}")
     parser.add_argument("--bank", type=Path, help="keep the bank here, and use it if it is there")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -125,12 +132,12 @@ def measured(path: Path, tasks: list[str], given: argparse.Namespace) -> dict[st
             "constraints": given.constraints,
             "ready after s": round(ready, 1),
         }
-        for clients in map(int, given.clients.split(",")):
+        for clients, door in product(map(int, given.clients.split(",")), given.door.split(",")):
             before = processor_ms(process.pid)
-            told = asyncio.run(load(port, clients, given.seconds, tasks))
+            told = asyncio.run(load(port, clients, given.seconds, tasks, DOORS[door]))
             spent = processor_ms(process.pid) - before
             told["processor ms a request"] = round(spent / 1.1 / max(1, told["requests"]), 3)
-            report[f"{clients} clients"] = told
+            report[f"{door}, {clients} clients"] = told
         report["load average"] = os.getloadavg()[0]
         report["peak memory MB"] = peak(process.pid)
         return report
@@ -167,7 +174,43 @@ def peak(pid: int) -> float | None:
     return round(int(found[1]) / 1024, 0) if found else None
 
 
-async def load(port: int, clients: int, seconds: float, tasks: list[str]) -> dict[str, Any]:
+def posted(path: str, body: dict[str, Any], *headers: str) -> bytes:
+    sent = json.dumps(body).encode()
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+        f"Content-Length: {len(sent)}",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + sent
+
+
+def over_v1(task: str) -> bytes:
+    return posted("/v1/recall", {"task": task, "harness": "bench"})
+
+
+def over_mcp(task: str, version: str = "2026-07-28") -> bytes:
+    params: dict[str, Any] = {"name": "recall", "arguments": {"task": task, "harness": "bench"}}
+    headers = ["Accept: application/json, text/event-stream", f"MCP-Protocol-Version: {version}"]
+    if version >= "2026":  # each request says what a handshake said before
+        told = {"protocolVersion": version, "clientCapabilities": {}}
+        params["_meta"] = {f"io.modelcontextprotocol/{name}": value for name, value in told.items()}
+        headers += ["Mcp-Method: tools/call", "Mcp-Name: recall"]
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    return posted("/mcp", call, *headers)
+
+
+DOORS: dict[str, Callable[[str], bytes]] = {
+    "v1": over_v1,
+    "mcp": over_mcp,
+    "mcp-2025": partial(over_mcp, version="2025-11-25"),
+}
+
+
+async def load(
+    port: int, clients: int, seconds: float, tasks: list[str], asked: Callable[[str], bytes]
+) -> dict[str, Any]:
     """Requests of ``clients`` at once, for so long, after a tenth of it to warm up."""
     spent: list[float] = []
     stages: dict[str, list[float]] = {}
@@ -179,17 +222,13 @@ async def load(port: int, clients: int, seconds: float, tasks: list[str]) -> dic
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         turn = number
         while (now := time.perf_counter()) < began + seconds * 1.1:
-            body = json.dumps({"task": tasks[turn % len(tasks)], "harness": "bench"}).encode()
+            writer.write(asked(tasks[turn % len(tasks)]))
             turn += clients
-            writer.write(
-                b"POST /v1/recall HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-            )
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", head)
             assert length is not None
-            await reader.readexactly(int(length[1]))
-            failed += not head.startswith(b"HTTP/1.1 200")
+            answer = await reader.readexactly(int(length[1]))
+            failed += not head.startswith(b"HTTP/1.1 200") or b'"isError":true' in answer
             if now > began + seconds * 0.1:
                 spent.append(time.perf_counter() - now)
                 for name, value in re.findall(rb"([\w-]+);dur=([\d.]+)", head):

@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import httpx2
+import orjson
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, ListResourcesResult
 from tests.serving import service_over, serving
 from tests.test_collab import WRITER, write_runs
 
 from memcollab import MemCollab
 from memcollab.bank import Bank
+from memcollab.records import Category, Constraint
+from memcollab.serve import mcp
 from memcollab.serve.service import Service
 
 TASK = "Count the hands that hold two kings."
@@ -36,7 +42,7 @@ def bank(tmp_path: Path) -> Path:
     return tmp_path / "team.db"
 
 
-def started(bank: Path) -> StdioServerParameters:
+def started(bank: Path | str) -> StdioServerParameters:
     """The SDK hands a process little of the environment; it must import what is tested here."""
     return StdioServerParameters(
         command=sys.executable,
@@ -128,6 +134,114 @@ def test_categories_and_constraints_are_listed_and_can_be_read(
         }
         with pytest.raises(Exception, match="no constraint 'c-nothing'"):
             await client.read_resource("memcollab://constraints/c-nothing")
+
+    run(ask, connect)
+
+
+# ---- a bank of more than one page
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,400 constraints besides those that were learned; the only one of geometry comes last."""
+    folder = tmp_path_factory.mktemp("large")
+    made = [
+        Constraint(
+            when=f"there are {n} terms",
+            enforce="adding them in pairs",
+            avoid="haste",
+            category=Category.parse("algebra" if n < 1_400 else "geometry"),
+        )
+        for n in range(1_600)
+    ]
+    rare = max(made[1_400:], key=lambda one: one.id)
+    made = [*made[:1_399], rare]
+    lines: list[dict[str, Any]] = [
+        {"format": "memcollab-bank", "records": 1, "runs": False, "version": 1}
+    ]
+    lines += [{"type": "constraint", "id": o.id, **o.model_dump(mode="json")} for o in made]
+    with MemCollab(folder / "team.db") as memory:
+        memory.learn(write_runs(folder), writer=WRITER)
+        memory.import_(io.BytesIO(b"\n".join(map(orjson.dumps, lines))), trusted=True)
+    return folder / "team.db"
+
+
+async def pages(client: Client) -> list[ListResourcesResult]:
+    """Every page, as any client walks them."""
+    found = [await client.list_resources()]
+    while (cursor := found[-1].next_cursor) is not None:
+        found.append(await client.list_resources(cursor=cursor))
+    return found
+
+
+@pytest.mark.parametrize("door", ["stdio", "stdio before a URL", "http", "http with a handshake"])
+def test_every_constraint_is_listed_page_by_page(
+    large: Path, door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once, in the order of the bank; all categories on the first page, even one whose only
+    constraint is on the last; a cursor from elsewhere is an error that says what to do."""
+    with Bank.open(large) as opened:
+        held = [one.id for one in opened.constraints(status="active")]
+    sizes = [1000, 403]
+    if door.startswith("http"):  # served by this process, so a third page need not be so long
+        monkeypatch.setattr(mcp, "MOST_BEHIND", 300)
+        sizes = [1000, 300, 103]
+
+    async def ask(client: Client) -> None:
+        found = await pages(client)
+        uris = [[str(one.uri) for one in page.resources] for page in found]
+        listed = [uri for page in uris for uri in page if "/constraints/" in uri]
+        assert [uri.rpartition("/")[2] for uri in listed] == held
+        assert [sum("/constraints/" in uri for uri in page) for page in uris] == sizes
+        categories = [uri.rpartition("/")[2] for uri in uris[0] if "/categories/" in uri]
+        assert {"algebra", "geometry", "programming"} <= set(categories)
+        assert not any("/categories/" in uri for page in uris[1:] for uri in page)
+        rare = await client.read_resource("memcollab://categories/geometry")
+        assert any(one.name in rare.contents[0].text for one in found[-1].resources)
+        for wrong in ("no-cursor", "", "W10", found[0].next_cursor[:-9]):
+            with pytest.raises(MCPError, match=r"is no cursor.*Next: leave it out") as refused:
+                await client.list_resources(cursor=wrong)
+            assert refused.value.error.code == INVALID_PARAMS
+
+    with ExitStack() as stack:
+        if door == "stdio":
+            run(ask, lambda: Client(started(large)))
+            return
+        url = stack.enter_context(serving(service_over(large)))
+        if door == "stdio before a URL":
+            run(ask, lambda: Client(started(url)))
+        else:
+            mode = "legacy" if door.endswith("handshake") else "auto"
+            run(ask, lambda: over_http(url, mode=mode))
+
+
+def test_what_changes_between_two_pages_moves_nothing(large: Path, tmp_path: Path) -> None:
+    """What is retired from the first page while somebody reads leaves no gap in the second."""
+    path = shutil.copy(large, tmp_path / "team.db")
+    with Bank.open(path) as opened:
+        held = [one.id for one in opened.constraints(status="active")]
+
+    async def ask(client: Client) -> None:
+        first = await client.list_resources()
+        with Bank.open(path) as opened:
+            for id in held[:3]:
+                opened.set_status(id, "retired", actor="ada")
+        second = await client.list_resources(cursor=first.next_cursor)
+        assert [one.name for one in second.resources] == held[1000:]
+
+    with serving(service_over(path)) as url:
+        run(ask, lambda: over_http(url))
+
+
+def test_descriptions_are_one_line_each(connect: Connect) -> None:
+    """A model pays for every space in them."""
+
+    async def ask(client: Client) -> None:
+        tools = (await client.list_tools()).tools
+        prompts = (await client.list_prompts()).prompts
+        templates = (await client.list_resource_templates()).resource_templates
+        for one in (*tools, *prompts, *templates):
+            assert one.description == " ".join(one.description.split()), one.name
 
     run(ask, connect)
 

@@ -54,8 +54,7 @@ def build_app(service: Service) -> FastAPI:
         exception_handlers=_HANDLERS,
     )
     app.state.service = service
-    for router in DOORS:
-        app.include_router(router)
+    # A request is held against each route in turn: first those that are asked most and are but one.
     if service.proxy is not None:
         app.add_api_route(
             "/proxy/v1/{path:path}",
@@ -66,6 +65,8 @@ def build_app(service: Service) -> FastAPI:
     app.state.mcp = Mcp(service.limits.body)
     # It pushes nothing, so there is no stream to GET, and no session to DELETE.
     app.router.routes.append(Route("/mcp", app.state.mcp, methods=["POST"]))
+    for router in DOORS:
+        app.include_router(router)
     app.add_api_route("/healthz", healthz, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
     app.add_api_route("/metrics", metrics, include_in_schema=False)

@@ -25,7 +25,7 @@ from memcollab.serve.keys import NEIGHBOUR, Caller
 from memcollab.serve.ledger import AUDIT, now
 from memcollab.serve.pages import SIGN_IN, is_page, refusal
 from memcollab.serve.pages.session import cookie_of, is_own_origin
-from memcollab.serve.places import DOORS, NAME
+from memcollab.serve.places import DOORS, NAME, PROXY
 from memcollab.serve.service import Service
 from memcollab.serve.watch import LOG, caller_trace
 
@@ -34,8 +34,6 @@ OPEN = frozenset({"/", "/healthz", "/readyz", "/v1/openapi.json", SIGN_IN})
 _ASSETS = "/static/"
 # Their paths hold a hash of what they are.
 _KEPT = b"public, max-age=31536000, immutable"
-# Behind it is another server: its answers pass as they are.
-PROXY = "/proxy/"
 _UPLOADS = frozenset({"/v1/trajectories/files", "/v1/import"})
 # Recalls, and runs that pass the proxy, are stored with their time and agent; an audit of them
 # would double what one costs. Of MCP's calls, all to one path, a tool that changes something says
@@ -93,16 +91,19 @@ class Gate:
     async def _caller(self, visit: _Visit) -> Caller:
         if is_page(visit.path):
             return await to_thread.run_sync(self._reader, visit)
-        given = visit.headers.get("authorization", "")
+        given, valid = visit.headers.get("authorization", ""), "Authorization: Bearer KEY"
         if visit.path.startswith(PROXY):  # there, Authorization is upstream's
-            given = f"Bearer {visit.headers.get('x-memcollab-key', '')}"
+            given, valid = (
+                f"Bearer {visit.headers.get('x-memcollab-key', '')}",
+                "X-MemCollab-Key: KEY",
+            )
         scheme, _, token = given.partition(" ")
         if scheme.lower() == "bearer" and token:
             return await to_thread.run_sync(self._service.keyring.caller, token.strip())
         if not self._service.require_key and visit.is_neighbour:
             return NEIGHBOUR
         raise KeyNeeded(
-            "this needs a key, and none was sent. Valid: the header `Authorization: Bearer KEY`; "
+            f"this needs a key, and none was sent. Valid: the header `{valid}`; "
             "without one only programs on the server's own machine that call it directly, and only "
             "if it listens there alone. Next: memcollab key create"
         )

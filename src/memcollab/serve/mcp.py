@@ -8,8 +8,9 @@ Texts that come in are bounded by ``MOST_TEXT``, a message of a run with its cal
 ``MOST_STEPS`` and ``MOST_RUN``; what exceeds them is an error that says so. Errors of ours are told
 to the model, with the next step; others stay inside.
 
-Listed as resources are the categories that hold active constraints, and the ``MOST_LISTED`` best
-supported of these.
+Listed as resources are the categories that hold active constraints, on the first page, and these
+constraints, best supported first, ``MOST_LISTED`` there and ``MOST_BEHIND`` on each further page. A
+category reads as at most ``MOST_LISTED``.
 """
 
 from __future__ import annotations
@@ -31,16 +32,20 @@ from mcp_types import INVALID_PARAMS, ListResourcesResult, Resource
 from pydantic import AfterValidator, Field
 
 from memcollab import __version__
-from memcollab.bank import LOCAL, reporter
+from memcollab.bank import LOCAL, Bank, reporter
 from memcollab.collab import MemCollab
 from memcollab.errors import MemCollabError, NotFound
 from memcollab.records import Agent, Constraint, Recall, Step, Task, Trajectory, Verdict
+from memcollab.serve.cursor import Place, cursor_behind, place_at, place_of
 
 T = TypeVar("T")
 MOST_TEXT = 100_000
 MOST_STEPS = 1_000
 MOST_RUN = 4_000_000
 MOST_LISTED = 1_000
+# Clients that walk every page give up after so many (MCP's inspector after 64), while one that
+# reads the first alone should not wait: the pages behind it are longer.
+MOST_BEHIND = 4_000
 _CONSTRAINTS = "memcollab://constraints/"
 _CATEGORIES = "memcollab://categories/"
 _JSON = "application/json"
@@ -177,12 +182,14 @@ def _request_of(ctx: Context) -> Request:
 
 
 def _add_tools(server: MCPServer, reach: Reach) -> None:
-    @server.tool()
+    # The SDK gives docstrings as they are written, so one of several lines would be indented.
+    @server.tool(
+        description="Call once before a task: gives the few constraints that fit it, as guidance, "
+        "or the reason why there are none; and the recall_id for report_outcome. agent: your model."
+    )
     async def recall(
         ctx: Context, task: Words, agent: Name = "any", harness: Name | None = None
     ) -> dict[str, Any]:
-        """Call once before a task: gives the few constraints that fit it, as guidance, or the
-        reason why there are none; and the recall_id for report_outcome. agent: your model."""
         try:
             found = await reach.recall(_request_of(ctx), task=task, agent=agent, harness=harness)
         except MemCollabError as error:
@@ -253,7 +260,7 @@ def _add_resources(server: MCPServer, reach: Reach) -> None:
 
     @server.resource(_CATEGORIES + "{name}", mime_type=_JSON)
     async def category(name: str, ctx: Context) -> list[dict[str, str]]:
-        """The active constraints of a category, best supported first, by id."""
+        """The active constraints of a category, best supported first, by id: at most 1,000."""
         held = await _read(ctx, lambda memory: _active(memory, unquote(name)))
         return [{"id": one.id, "text": one.text} for one in held]
 
@@ -279,33 +286,63 @@ class _Lister:
         if ctx.method != "resources/list" or ctx.request_id is None:
             return built
         try:
-            held = await self._reach.read(ctx.request, _active)
+            after = place_at((ctx.params or {}).get("cursor"))
+            return await self._reach.read(ctx.request, lambda memory: _page(memory, after))
         except MemCollabError as error:
             raise MCPError(code=INVALID_PARAMS, message=str(error)) from error
-        return ListResourcesResult(resources=[*_categories(held), *map(_listed, held)])
 
 
-def _categories(held: Sequence[Constraint]) -> list[Resource]:
-    counts: dict[str, int] = {}
-    for one in held:
-        counts[one.category.name] = counts.get(one.category.name, 0) + 1
-    return [
-        Resource(
-            uri=_CATEGORIES + quote(name, safe=""),
-            name=name,
-            description=f"The active constraints of the category {name}: {count}.",
-            mime_type=_JSON,
-        )
-        for name, count in sorted(counts.items())
-    ]
+def _page(memory: MemCollab, after: Place | None) -> ListResourcesResult:
+    most = MOST_LISTED if after is None else MOST_BEHIND
+    found = _behind(memory.bank, after, most + 1)
+    held = found[:most]
+    more = len(found) > len(held)
+    categories = _categories(memory, held, whole=not more) if after is None else []
+    return ListResourcesResult(
+        resources=[*map(_category, categories), *map(_listed, held)],
+        next_cursor=cursor_behind(held[-1]) if more else None,
+    )
+
+
+def _behind(bank: Bank, after: Place | None, limit: int) -> Sequence[Constraint]:
+    if after is None:
+        return bank.constraints(status="active", limit=limit)
+    if isinstance(bank, Bank):
+        return bank.constraints(status="active", limit=limit, after=after)
+    # A bank behind a URL goes on from no place: all of it is read, and what stands before is left.
+    held = bank.constraints(status="active")
+    return [one for one in held if _rank(place_of(one)) > _rank(after)][:limit]
+
+
+def _rank(place: Place) -> tuple[int, int, str]:
+    tasks, contrasts, id = place
+    return -tasks, -contrasts, id
+
+
+def _categories(memory: MemCollab, held: Sequence[Constraint], *, whole: bool) -> list[str]:
+    """The names of those that hold active constraints; ``held`` are the first of these."""
+    names = {one.category.name for one in held}
+    if not whole:
+        known = {label.partition("/")[0] for label in memory.bank.stats().by_category}
+        names |= {name for name in known - names if _active(memory, name, 1)}
+    return sorted(names)
+
+
+def _category(name: str) -> Resource:
+    return Resource(
+        uri=_CATEGORIES + quote(name, safe=""),
+        name=name,
+        description=f"The active constraints of the category {name}, best supported first.",
+        mime_type=_JSON,
+    )
 
 
 def _listed(one: Constraint) -> Resource:
     return Resource(uri=_CONSTRAINTS + one.id, name=one.id, description=one.text, mime_type=_JSON)
 
 
-def _active(memory: MemCollab, category: str | None = None) -> Sequence[Constraint]:
-    return memory.bank.constraints(status="active", category=category, limit=MOST_LISTED)
+def _active(memory: MemCollab, category: str, limit: int = MOST_LISTED) -> Sequence[Constraint]:
+    return memory.bank.constraints(status="active", category=category, limit=limit)
 
 
 def _shown(memory: MemCollab, id: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # First parts of paths that are doors, so no bank can be called so.
 DOORS = frozenset("v1 mcp proxy pages static healthz readyz metrics docs".split())
+# Behind it is another server: its answers pass as they are.
+PROXY = "/proxy/"
 # Before the name of a bank in that of its schema; PostgreSQL bounds the whole by 63 bytes.
 _PREFIX = "bank_"
 _LONGEST_SCHEMA = 63

@@ -1,8 +1,9 @@
-"""The one table from our errors to HTTP, as problem details (RFC 9457).
+"""The one table from our errors to HTTP: as problem details (RFC 9457), or in OpenAI's form where
+its clients call.
 
-``type`` names the class of ``memcollab.errors``, so that a client raises the same one again;
-``detail`` is its message, ``next`` the step at the end of it. Nothing of a request's body or key is
-repeated beyond what the message says, and no path of this machine leaves it.
+In a problem ``type`` names the class of ``memcollab.errors``, so that a client raises the same one
+again; ``detail`` is its message, ``next`` the step at the end of it. Nothing of a request's body or
+key is repeated beyond what the message says, and no path of this machine leaves it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
 from memcollab import errors
 from memcollab.errors import MemCollabError
+from memcollab.serve.places import PROXY
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:memcollab:error:"
@@ -67,14 +70,16 @@ def status_of(error: MemCollabError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
+def refusal(error: Exception, scope: Scope) -> Response:
+    """The answer to an error, in the form that the clients of its door read."""
+    if scope["path"].startswith(PROXY):
+        return openai_answer(told(error))
+    return answer(error, scope["state"]["request_id"])
+
+
 def answer(error: Exception, request_id: str | None = None) -> Response:
-    """The answer to an error: ours, FastAPI's own, or one that nobody foresaw."""
+    """The problem that an error is: ours, FastAPI's own, or one that nobody foresaw."""
     found = told(error)
-    headers = dict(found.headers)
-    if found.retry_after:
-        headers["Retry-After"] = str(found.retry_after)
-    if found.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
     problem = Problem(
         type=TYPE + found.kind,
         title=found.title,
@@ -84,13 +89,43 @@ def answer(error: Exception, request_id: str | None = None) -> Response:
         request_id=request_id,
     )
     body = orjson.dumps(problem.model_dump())
-    return Response(body, found.status, headers, media_type=MEDIA_TYPE)
+    return Response(body, found.status, _headers(found), media_type=MEDIA_TYPE)
+
+
+def openai_answer(found: Told, kind: str | None = None) -> Response:
+    """What OpenAI's clients read as an error: ``{"error": {"message", "type", "param", "code"}}``.
+
+    Args:
+        kind: the ``type``; by default what OpenAI says of such a status. ``code`` names the class
+            of our error, as a problem's ``type`` does.
+    """
+    error = {
+        "message": found.detail,
+        "type": kind or ("invalid_request_error" if found.status < 500 else "server_error"),
+        "param": None,
+        "code": found.kind or None,
+    }
+    body = orjson.dumps({"error": error})
+    return Response(body, found.status, _headers(found), media_type="application/json")
+
+
+def _headers(found: Told) -> dict[str, str]:
+    headers = dict(found.headers)
+    if found.retry_after:
+        headers["Retry-After"] = str(found.retry_after)
+    if found.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
 
 
 @dataclass(frozen=True)
 class Told:
-    """What callers are told of an error, whatever form the answer takes. ``retry_after`` is in
-    seconds, 0 where it does not apply."""
+    """What callers are told of an error, whatever form the answer takes.
+
+    Attributes:
+        kind: the name of a class of ``memcollab.errors``; "" where it is an error of none.
+        retry_after: seconds; 0 where it does not apply.
+    """
 
     status: int
     kind: str

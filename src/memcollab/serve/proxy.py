@@ -14,7 +14,7 @@ The caller's ``Authorization`` goes upstream and is neither stored nor logged; w
 ``X-MemCollab-…`` is for this server (``-Key``, ``-Run``, ``-Record: no``) and goes no further. The
 answer tells of the memory in headers: ``memcollab-recall`` (the id for ``POST /v1/outcomes``) and
 ``memcollab-memory``: ``guided``, ``abstained``, ``no-task`` or ``unavailable``. Whatever fails in
-memory, the request goes on.
+memory, the request goes on. What is refused, here or by the gate before, is told in OpenAI's form.
 
 The run is recorded as it passes (``recorder.py``): each answered turn takes the place of the one
 before, and the outcome makes it a trajectory.
@@ -42,13 +42,15 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from anyio import to_thread
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from yarl import URL
 
 from memcollab.bank import Bank
 from memcollab.records import Recall
+from memcollab.serve.problems import Told, openai_answer
 from memcollab.serve.recorder import Recorder, Turn
 
 REMEMBERED = 10_000
@@ -207,6 +209,8 @@ class Proxy:
                 self._recorder.put(turn)
             if not isinstance(error, aiohttp.ClientError | TimeoutError):
                 raise
+            if isinstance(error.__cause__, HTTPException):  # the gate's, of a body in pieces
+                raise error.__cause__ from None
             return _failed(error, told)
         return _Passed(answer, told, turn, self._recorder)
 
@@ -394,15 +398,10 @@ def _failed(error: BaseException, told: dict[str, str]) -> Response:
     return _refused(502, f"upstream broke off before it answered ({kind})", told)
 
 
-def _refused(status: int, what: str, told: dict[str, str]) -> Response:
-    """An error in OpenAI's form, which its clients read."""
+def _refused(status: int, what: str, headers: dict[str, str]) -> Response:
+    """What the proxy cannot do, told as the gate before it tells its refusals."""
     hint = "send it again, or look whether the address given as --upstream answers"
     if status < 500:
         hint = "ask for a path below /proxy/v1 as upstream's documents name it"
-    error = {
-        "message": f"{what}. Next: {hint}",
-        "type": "upstream_error" if status >= 500 else "invalid_request_error",
-        "param": None,
-        "code": None,
-    }
-    return JSONResponse({"error": error}, status, headers=told)
+    kind = "upstream_error" if status >= 500 else None
+    return openai_answer(Told(status, "", f"{what}. Next: {hint}", headers=headers), kind)

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memcollab.errors import MemCollabError, TryLater, UsageError
 from memcollab.serve import problems
-from memcollab.serve.gate import PROXY
 from memcollab.serve.ledger import ANSWERS, Ledger, ago, now
+from memcollab.serve.places import PROXY
 
 _IN_MEMORY = 2**20
 _CHUNK = 2**16

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-import orjson
 from anyio import to_thread
 from fastapi import Query, Request
 from pydantic import BaseModel, Field, TypeAdapter
 from starlette.responses import Response
 
 from memcollab.bank import Bank, Provenance
-from memcollab.errors import UsageError
 from memcollab.records import Constraint, Effect, Status
+from memcollab.serve.cursor import cursor_behind, place_at
 from memcollab.serve.http.requests import (
     Body,
     Reason,
@@ -54,7 +51,7 @@ async def constraints(
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> Response:
     """Constraints that pass every filter. Scope: `recall`."""
-    after = _place(cursor)
+    after = place_at(cursor)
     found = await asked_of(
         request,
         "recall",
@@ -69,28 +66,8 @@ async def constraints(
         ),
     )
     page = found[:limit]
-    next = _cursor(page[-1]) if len(found) > limit else None
+    next = cursor_behind(page[-1]) if len(found) > limit else None
     return json_answer({"constraints": [view(each) for each in page], "next": next})
-
-
-def _cursor(last: Constraint) -> str:
-    place = [last.support.tasks, last.support.contrasts, last.id]
-    return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
-
-
-_Count = Annotated[int, Field(ge=0, lt=2**31)]
-_Place = TypeAdapter(tuple[_Count, _Count, str])
-
-
-def _place(cursor: str | None) -> tuple[int, int, str] | None:
-    if cursor is None:
-        return None
-    try:
-        return _Place.validate_json(base64.urlsafe_b64decode(cursor.encode() + b"=="))
-    except (ValueError, binascii.Error):
-        raise UsageError(
-            f"{cursor[:80]!r} is no cursor. Valid: `next` of the page before. Next: leave it out"
-        ) from None
 
 
 class ConstraintDetail(BaseModel):

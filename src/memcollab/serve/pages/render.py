@@ -133,10 +133,9 @@ def around(scope: Scope) -> dict[str, Any]:
 
 
 def refusal(error: Exception, scope: Scope) -> Response:
-    """An error as an answer: a page for those who look at pages, a problem for programs."""
-    request_id = scope["state"]["request_id"]
+    """An error as an answer: a page for those who look at pages, for programs what they read."""
     if not is_page(scope["path"]):
-        return problems.answer(error, request_id)
+        return problems.refusal(error, scope)
     needs_key = isinstance(error, KeyNeeded)
     if any(name == b"hx-request" for name, _ in scope["headers"]):
         # A part of a page: it stays as it is, or the page is opened again and leads to sign in.
@@ -156,7 +155,7 @@ def refusal(error: Exception, scope: Scope) -> Response:
         status=found.status,
         headers=headers,
         title=found.title,
-        request_id=request_id,
+        request_id=scope["state"]["request_id"],
         **shown,
     )
 

@@ -1,0 +1,48 @@
+"""Where a page of constraints ended, as a text that callers hand back and need not understand.
+
+It is the place in the order of ``Bank.constraints`` and not a number of rows, so what changes
+before it moves nothing behind it. The doors share it: each reads the other's.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated
+
+import orjson
+from pydantic import Field, TypeAdapter
+
+from memcollab.errors import UsageError
+from memcollab.records import Constraint
+
+_Count = Annotated[int, Field(ge=0, lt=2**31)]
+# Support in tasks and in contrasts, and the id.
+Place = tuple[int, int, str]
+_PLACE: TypeAdapter[Place] = TypeAdapter(tuple[_Count, _Count, str])
+
+
+def place_of(one: Constraint) -> Place:
+    """Where it stands, as ``after`` of ``Bank.constraints`` takes it."""
+    return one.support.tasks, one.support.contrasts, one.id
+
+
+def cursor_behind(last: Constraint) -> str:
+    """The cursor of the page behind the one that ends with ``last``."""
+    return base64.urlsafe_b64encode(orjson.dumps(place_of(last))).decode().rstrip("=")
+
+
+def place_at(cursor: str | None) -> Place | None:
+    """The place that a cursor means; None before the first page.
+
+    Raises:
+        UsageError: it is no cursor of ours.
+    """
+    if cursor is None:
+        return None
+    try:
+        return _PLACE.validate_json(base64.urlsafe_b64decode(cursor.encode() + b"=="))
+    except ValueError:
+        raise UsageError(
+            f"{cursor[:80]!r} is no cursor. Valid: the one that the page before gave for the next. "
+            "Next: leave it out, to begin with the first page"
+        ) from None
