@@ -160,11 +160,37 @@ def processor_ms(pid: int) -> float:
 
 
 def peak(pid: int) -> float | None:
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
+    return memory(pid, "VmHWM")
+
+
+def memory(pid: int, kind: str) -> float | None:
+    """MB of a process, as Linux counts them: ``VmRSS`` now, ``VmHWM`` at most so far. None where
+    there is no /proc, or the process has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
         return None
-    found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
-    return round(int(found[1]) / 1024, 0) if found else None
+    found = re.search(rf"{kind}:\s+(\d+)", status)
+    return round(int(found[1]) / 1024, 1) if found else None
+
+
+async def asked(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    path: str,
+    body: bytes,
+    more: bytes = b"",
+) -> tuple[bytes, bytes]:
+    """Head and body of the answer to a POST, over a kept connection; ``more``: header lines, each
+    with its end. Raises: IncompleteReadError, OSError: the connection ended before the answer."""
+    writer.write(
+        b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n%b"
+        b"Content-Length: %d\r\n\r\n%b" % (path.encode(), more, len(body), body)
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    assert length is not None
+    return head, await reader.readexactly(int(length[1]))
 
 
 async def load(port: int, clients: int, seconds: float, tasks: list[str]) -> dict[str, Any]:
@@ -181,14 +207,7 @@ async def load(port: int, clients: int, seconds: float, tasks: list[str]) -> dic
         while (now := time.perf_counter()) < began + seconds * 1.1:
             body = json.dumps({"task": tasks[turn % len(tasks)], "harness": "bench"}).encode()
             turn += clients
-            writer.write(
-                b"POST /v1/recall HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-            )
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", head)
-            assert length is not None
-            await reader.readexactly(int(length[1]))
+            head, _ = await asked(reader, writer, "/v1/recall", body)
             failed += not head.startswith(b"HTTP/1.1 200")
             if now > began + seconds * 0.1:
                 spent.append(time.perf_counter() - now)
