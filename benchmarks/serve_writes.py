@@ -44,7 +44,7 @@ from uuid import uuid4
 
 import numpy as np
 from recall_speed import Maker
-from serve_load import announced, asked, fill, memory
+from serve_load import asked, fill, memory
 
 from memcollab.bank import Bank
 from memcollab.errors import NotFound
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=64)
     parser.add_argument("--readers", type=int, default=16)
     parser.add_argument("--postgres", help="a URL (a schema is made there and dropped), 'embedded'")
+    parser.add_argument("--log", type=Path, help="keep the server's log here")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     made = Maker(Taxonomy.load(), random.Random(0))  # noqa: S311 - not a secret
@@ -109,18 +110,10 @@ def embedded() -> Iterator[str]:
 
 
 def measured(bank: Any, tasks: Sequence[str], given: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, "-m", "memcollab.cli", "serve", "--bank", str(bank)]
-    process = subprocess.Popen(  # noqa: S603 - this very program
-        [*command, "--port", "0", "--rate", "0"], stderr=subprocess.PIPE, text=True
-    )
-    try:
-        load = Load(announced(process), tasks, process)
-        asyncio.run(load.run(given.writers, given.readers, given.seconds))
-        ended = process.wait(GRACE_SECONDS)
-    finally:
-        process.kill()
-        process.wait()
-    load.errors.update([] if ended in (0, -signal.SIGTERM) else [f"the server ended with {ended}"])
+    with tempfile.TemporaryDirectory() as folder:
+        log = given.log or Path(folder, "log")
+        load = loaded(bank, tasks, given, log)
+        load.errors.update(told_failures(log))
     return {
         "bank": "SQLite" if isinstance(bank, Path) else "PostgreSQL",
         **{name: getattr(given, name) for name in ("constraints", "writers", "readers", "seconds")},
@@ -134,6 +127,39 @@ def measured(bank: Any, tasks: Sequence[str], given: argparse.Namespace) -> dict
         "memory MB": flatness(load.samples, given.seconds),
         "load average": os.getloadavg()[0],
     }
+
+
+def loaded(bank: Any, tasks: Sequence[str], given: argparse.Namespace, log: Path) -> Load:
+    """The load, after it was borne and the server has ended."""
+    command = [sys.executable, "-m", "memcollab.cli", "serve", "--bank", str(bank)]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(  # noqa: S603 - this very program
+            [*command, "--port", "0", "--rate", "0"], stderr=stream
+        )
+    try:
+        load = Load(port_in(log, process), tasks, process)
+        asyncio.run(load.run(given.writers, given.readers, given.seconds))
+        ended = process.wait(GRACE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    load.errors.update([] if ended in (0, -signal.SIGTERM) else [f"the server ended with {ended}"])
+    return load
+
+
+def port_in(log: Path, process: subprocess.Popen[bytes]) -> int:
+    """The port, once the log says it."""
+    while process.poll() is None:
+        if found := re.search(r"running on http://[\d.]+:(\d+)", log.read_text("utf-8")):
+            return int(found[1])
+        time.sleep(0.05)
+    raise SystemExit(f"the server ended: {log.read_text('utf-8')}")
+
+
+def told_failures(log: Path) -> list[str]:
+    """Of each failure in the server's log, the last line."""
+    lines = (json.loads(line) for line in log.read_bytes().splitlines() if b'"error":' in line)
+    return [f"in the log: {line['event']}: {line['error'].splitlines()[-1]}" for line in lines]
 
 
 def told(times: Sequence[float], seconds: float) -> dict[str, float]:
@@ -202,7 +228,7 @@ def missing(look: Any, ids: set[str]) -> int:
 class Load:
     """Clients of the server ``process`` at ``port``, until it ends."""
 
-    def __init__(self, port: int, tasks: Sequence[str], process: subprocess.Popen[str]) -> None:
+    def __init__(self, port: int, tasks: Sequence[str], process: subprocess.Popen[bytes]) -> None:
         self._port = port
         self._tasks = tasks
         self._process = process
