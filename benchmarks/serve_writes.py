@@ -44,7 +44,7 @@ from uuid import uuid4
 
 import numpy as np
 from recall_speed import Maker
-from serve_load import asked, fill, memory
+from serve_load import asked, fill, memory, processor_ms
 
 from memcollab.bank import Bank
 from memcollab.errors import NotFound
@@ -114,11 +114,13 @@ def measured(bank: Any, tasks: Sequence[str], given: argparse.Namespace) -> dict
         log = given.log or Path(folder, "log")
         load = loaded(bank, tasks, given, log)
         load.errors.update(told_failures(log))
+    answered = sum(map(len, load.spent.values()))
     return {
         "bank": "SQLite" if isinstance(bank, Path) else "PostgreSQL",
         **{name: getattr(given, name) for name in ("constraints", "writers", "readers", "seconds")},
         "requests": {kind: told(times, given.seconds) for kind, times in load.spent.items()},
-        "requests/s": round(sum(map(len, load.spent.values())) / given.seconds, 1),
+        "requests/s": round(answered / given.seconds, 1),
+        "processor ms a request": round(load.processor_ms / max(1, answered), 2),
         "acknowledged": load.acknowledged.counts,
         "unanswered at the end": load.unanswered,
         "lost": load.acknowledged.lost(bank),
@@ -238,6 +240,7 @@ class Load:
         self.spent: defaultdict[str, list[float]] = defaultdict(list)
         self.errors: Counter[str] = Counter()
         self.unanswered = 0
+        self.processor_ms = 0.0
         self.samples: list[tuple[float, float]] = []
 
     async def run(self, writers: int, readers: int, seconds: float) -> None:
@@ -248,11 +251,13 @@ class Load:
 
     async def _watch(self, seconds: float) -> None:
         step = min(SAMPLE_SECONDS, seconds / 40)
+        began = processor_ms(self._process.pid)
         while (at := time.perf_counter() - self._began) < seconds:
             if (now := memory(self._process.pid, "VmRSS")) is not None:
                 self.samples.append((at, now))
             await asyncio.sleep(step)
         self._stopping = True
+        self.processor_ms = processor_ms(self._process.pid) - began
         self._process.send_signal(signal.SIGTERM)
 
     async def _client(self, turn: Any, number: int) -> None:

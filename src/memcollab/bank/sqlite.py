@@ -49,6 +49,8 @@ class SQLite(Database):
         BankError: nothing can be there, or nothing is and ``create`` is False.
     """
 
+    quick_alone = True
+
     def __init__(
         self,
         path: Path,
@@ -57,6 +59,7 @@ class SQLite(Database):
         read_only: bool,
         temporary: TemporaryDirectory[str] | None = None,
     ) -> None:
+        super().__init__()
         _check_place(path, create=create and not read_only)
         self.path: Path = path
         self.name = str(path)
