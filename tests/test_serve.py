@@ -16,12 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+import sqlalchemy as sa
 from fastapi.routing import APIRoute
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -36,10 +38,10 @@ from memcollab.bank import Bank
 from memcollab.errors import AccessDenied, KeyNeeded, NotFound, ServerError, UsageError
 from memcollab.models import Prompt, ScriptedModel
 from memcollab.serve import http as door
-from memcollab.serve import problems, watch
+from memcollab.serve import problems, replays, watch
 from memcollab.serve.app import build_app
 from memcollab.serve.gate import Rates
-from memcollab.serve.ledger import Ledger
+from memcollab.serve.ledger import ANSWERS, Ledger, ago
 from memcollab.serve.run import check_bind, is_loopback
 from memcollab.serve.service import Limits, Service
 
@@ -469,6 +471,22 @@ def test_one_key_sent_many_times_at_once_is_one_write(url: str) -> None:
     assert len({answer.json()["id"] for answer in answers if answer.is_success}) == 1
     assert all("retry-after" in answer.headers for answer in answers if not answer.is_success)
     assert httpx.get(f"{url}/v1/stats").json()["recalls"] == 1
+
+
+def test_a_server_that_runs_on_forgets_answers(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a day the key is free, and the ledger holds the answer no more."""
+    monkeypatch.setattr(replays, "_FORGET_SECONDS", 0.0)
+    service = service_over(team)
+    with serving(service) as url:
+        answers = []
+        for task, hours in (("Sort the pebbles", 23), ("Sort the pebbles", 25), ("Another", 0)):
+            sent = {"json": {"task": task}, "headers": {"Idempotency-Key": "day"}}
+            answers.append(httpx.post(f"{url}/v1/recall", **sent).raise_for_status().json()["id"])
+            then = ago(timedelta(hours=hours))
+            service.ledger.change(ANSWERS.update().values(at=then))
+        httpx.post(f"{url}/v1/recall", json={"task": "x"}, headers={"Idempotency-Key": "new"})
+        assert answers[0] == answers[1] != answers[2]
+        assert len(service.ledger.rows(sa.select(ANSWERS))) == 2
 
 
 # ---- limits

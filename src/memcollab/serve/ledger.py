@@ -131,10 +131,14 @@ class Ledger:
                 connection.exec_driver_sql(_ONE_AT_A_TIME)
             METADATA.create_all(connection)
             ONE_RUNNING.create(connection, checkfirst=True)  # in a ledger that was made before
-            connection.execute(ANSWERS.delete().where(ANSWERS.c.at < ago(ANSWERS_KEPT)))
+        self.forget_answers()
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def forget_answers(self) -> int:
+        """Drop those that were kept for as long as they are to be; how many."""
+        return self.change(ANSWERS.delete().where(ANSWERS.c.at < ago(ANSWERS_KEPT)))
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
