@@ -51,7 +51,8 @@ class Database(ABC):
 
     @contextmanager
     def writing(self, *, quick: bool) -> Iterator[sa.Connection]:
-        """A ``write`` or ``quick`` transaction: all of it, or nothing.
+        """A ``write`` or ``quick`` transaction: all of it, or nothing. Raises: BankError: its turn
+        did not come within ``BUSY_SECONDS``.
 
         Threads of one process wait for each other before they take a connection, so that any number
         of writers leaves connections to those who read; and SQLite is not asked again and again, by
