@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -35,9 +35,11 @@ class Database(ABC):
         path: its file, where it has one.
         reader, writer, quick_writer: one pool of connections, begun in the mode of that name.
         quick_alone: whether ``quick`` transactions, too, are one at a time.
+        writers_at_once: how many threads of a process may hold a connection to write or wait with.
     """
 
     quick_alone: ClassVar[bool]
+    writers_at_once: ClassVar[int]
     name: str
     path: Path | None
     read_only: bool
@@ -47,7 +49,7 @@ class Database(ABC):
     quick_writer: sa.Engine
 
     def __init__(self) -> None:
-        self._turn_to_write = Lock()
+        self._turn_to_write = BoundedSemaphore(self.writers_at_once)
 
     @contextmanager
     def writing(self, *, quick: bool) -> Iterator[sa.Connection]:

@@ -41,6 +41,8 @@ class PostgreSQL(Database):
     """A bank in a schema of a server."""
 
     quick_alone = False
+    # Beginning takes round trips, which some do while another writes; readers have the rest.
+    writers_at_once = 4
 
     def __init__(self, url: sa.URL, *, create: bool, read_only: bool) -> None:
         super().__init__()

@@ -50,6 +50,7 @@ class SQLite(Database):
     """
 
     quick_alone = True
+    writers_at_once = 1
 
     def __init__(
         self,
