@@ -1,7 +1,7 @@
 """What a served recall costs, with load from a second process on loopback.
 
     python benchmarks/serve_load.py [--constraints 100000] [--seconds 10] [--clients 1,16] [--json]
-                                    [--door v1,mcp,mcp-2025]
+                                    [--door v1,mcp,mcp-2025] [--processes 1]
 
 The bank is made by the generator of ``recall_speed.py`` from a fixed seed: one source task for each
 constraint, the taxonomy's categories halved, new text in each request. The server is
@@ -9,7 +9,8 @@ constraint, the taxonomy's categories halved, new text in each request. The serv
 is this process: plain sockets, one request at a time for each client, so what it takes of the
 machine is small; it is included. Each request stores its recall. The doors: ``/v1/recall``, and the
 tool ``recall`` at ``/mcp``, as clients of the protocol's 2026 version call it, and as those of the
-2025 versions do after their handshake; they take turns with the same server.
+2025 versions do after their handshake; they take turns with the same server. More than one process
+share the port (``--reuse-port``); the kernel deals the connections out.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", default="1,16")
     parser.add_argument("--door", default="v1", help=f"of {', '.join(DOORS)}")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--bank", type=Path, help="keep the bank here, and use it if it is there")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -121,29 +123,38 @@ def chain(made: Maker, number: int) -> list[tuple[Any, dict[str, Any]]]:
 
 def measured(path: Path, tasks: list[str], given: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
-    command = [sys.executable, "-m", "memcollab.cli", "serve", "--bank", str(path)]
-    process = subprocess.Popen(  # noqa: S603 - this very program
-        [*command, "--port", "0", "--rate", "0"], stderr=subprocess.PIPE, text=True
-    )
+    processes: list[subprocess.Popen[str]] = []
     try:
-        port = announced(process)
+        port = 0
+        for _ in range(given.processes):
+            processes.append(server(path, port, share=given.processes > 1))
+            port = announced(processes[-1])
         ready = time.perf_counter() - started
         report: dict[str, Any] = {
             "constraints": given.constraints,
+            "processes": given.processes,
             "ready after s": round(ready, 1),
         }
+        pids = [process.pid for process in processes]
         for clients, door in product(map(int, given.clients.split(",")), given.door.split(",")):
-            before = processor_ms(process.pid)
+            before = sum(map(processor_ms, pids))
             told = asyncio.run(load(port, clients, given.seconds, tasks, DOORS[door]))
-            spent = processor_ms(process.pid) - before
+            spent = sum(map(processor_ms, pids)) - before
             told["processor ms a request"] = round(spent / 1.1 / max(1, told["requests"]), 3)
             report[f"{door}, {clients} clients"] = told
         report["load average"] = os.getloadavg()[0]
-        report["peak memory MB"] = peak(process.pid)
+        report["peak memory MB of each"] = [peak(pid) for pid in pids]
         return report
     finally:
-        process.terminate()
-        process.wait(60)
+        for process in processes:
+            process.terminate()
+            process.wait(60)
+
+
+def server(path: Path, port: int, *, share: bool) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "memcollab.cli", "serve", "--bank", str(path), "--rate", "0"]
+    command += ["--port", str(port), *(["--reuse-port"] if share else [])]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603 - this program
 
 
 def announced(process: subprocess.Popen[str]) -> int:
@@ -167,11 +178,30 @@ def processor_ms(pid: int) -> float:
 
 
 def peak(pid: int) -> float | None:
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
+    return memory(pid, "VmHWM")
+
+
+def memory(pid: int, kind: str) -> float | None:
+    """MB of a process, as Linux counts them: ``VmRSS`` now, ``VmHWM`` at most so far. None where
+    there is no /proc, or the process has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
         return None
-    found = re.search(r"VmHWM:\s+(\d+)", status.read_text())
-    return round(int(found[1]) / 1024, 0) if found else None
+    found = re.search(rf"{kind}:\s+(\d+)", status)
+    return round(int(found[1]) / 1024, 1) if found else None
+
+
+async def answered(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> tuple[bytes, bytes]:
+    """Head and body of the answer, over a kept connection. Raises: IncompleteReadError, OSError:
+    the connection ended before the answer."""
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    assert length is not None
+    return head, await reader.readexactly(int(length[1]))
 
 
 def posted(path: str, body: dict[str, Any], *headers: str) -> bytes:
@@ -222,12 +252,8 @@ async def load(
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         turn = number
         while (now := time.perf_counter()) < began + seconds * 1.1:
-            writer.write(asked(tasks[turn % len(tasks)]))
+            head, answer = await answered(reader, writer, asked(tasks[turn % len(tasks)]))
             turn += clients
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", head)
-            assert length is not None
-            answer = await reader.readexactly(int(length[1]))
             failed += not head.startswith(b"HTTP/1.1 200") or b'"isError":true' in answer
             if now > began + seconds * 0.1:
                 spent.append(time.perf_counter() - now)

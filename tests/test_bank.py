@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from itertools import pairwise
@@ -36,7 +37,7 @@ from tests.contracts.bank_world import (
     screened,
 )
 
-from memcollab.bank import Bank, Imported, Merge, Pending, Screened, sqlite
+from memcollab.bank import Bank, Imported, Merge, Pending, Screened, database, sqlite
 from memcollab.errors import BankCorrupt, BankError, BankVersionError, NotFound
 from memcollab.records import (
     Agent,
@@ -216,6 +217,19 @@ def test_a_locked_bank_says_who_waits_for_whom(path: Path, monkeypatch: pytest.M
             bank.save_recall(recall_of(1))
         assert bank.sequence() > 0
         other.execute("COMMIT")
+        bank.save_recall(recall_of(1))
+
+
+def test_a_writer_that_never_gets_its_turn_is_told_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of one process wait for each other as long as for another process, not for ever."""
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    with Bank.open(path) as bank:
+        with ThreadPoolExecutor(1) as threads, bank._writing():
+            late = threads.submit(bank.save_recall, recall_of(1))
+            with pytest.raises(BankError, match=r"other threads of this process.*nothing is lost"):
+                late.result()
         bank.save_recall(recall_of(1))
 
 

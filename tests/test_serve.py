@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 import os
@@ -12,19 +13,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+import sqlalchemy as sa
 from fastapi.routing import APIRoute
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.contracts.bank_world import pair
 from tests.serving import service_over, serving
 from tests.test_collab import WRITER, write_runs
 
@@ -33,10 +38,10 @@ from memcollab.bank import Bank
 from memcollab.errors import AccessDenied, KeyNeeded, NotFound, ServerError, UsageError
 from memcollab.models import Prompt, ScriptedModel
 from memcollab.serve import http as door
-from memcollab.serve import problems, watch
+from memcollab.serve import problems, replays, watch
 from memcollab.serve.app import build_app
 from memcollab.serve.gate import Rates
-from memcollab.serve.ledger import Ledger
+from memcollab.serve.ledger import ANSWERS, Ledger, ago
 from memcollab.serve.run import check_bind, is_loopback
 from memcollab.serve.service import Limits, Service
 
@@ -468,6 +473,22 @@ def test_one_key_sent_many_times_at_once_is_one_write(url: str) -> None:
     assert httpx.get(f"{url}/v1/stats").json()["recalls"] == 1
 
 
+def test_a_server_that_runs_on_forgets_answers(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a day the key is free, and the ledger holds the answer no more."""
+    monkeypatch.setattr(replays, "_FORGET_SECONDS", 0.0)
+    service = service_over(team)
+    with serving(service) as url:
+        answers = []
+        for task, hours in (("Sort the pebbles", 23), ("Sort the pebbles", 25), ("Another", 0)):
+            sent = {"json": {"task": task}, "headers": {"Idempotency-Key": "day"}}
+            answers.append(httpx.post(f"{url}/v1/recall", **sent).raise_for_status().json()["id"])
+            then = ago(timedelta(hours=hours))
+            service.ledger.change(ANSWERS.update().values(at=then))
+        httpx.post(f"{url}/v1/recall", json={"task": "x"}, headers={"Idempotency-Key": "new"})
+        assert answers[0] == answers[1] != answers[2]
+        assert len(service.ledger.rows(sa.select(ANSWERS))) == 2
+
+
 # ---- limits
 
 
@@ -785,43 +806,77 @@ def drained(process: subprocess.Popen[str]) -> None:
     threading.Thread(target=read, daemon=True).start()
 
 
+class Client:
+    """Works at a server until it goes, and remembers what was answered."""
+
+    def __init__(self, url: str, number: int) -> None:
+        self.url = url
+        self.number = number
+        self.recalls: list[str] = []
+        self.ended: dict[str, bool] = {}
+        self.runs: list[str] = []
+        self.refused: list[str] = []
+
+    def work(self, turn: Callable[[httpx.Client, int], object]) -> None:
+        with httpx.Client(base_url=self.url) as client, suppress(httpx.HTTPError):
+            for count in itertools.count():
+                turn(client, count)
+
+    def read(self, client: httpx.Client, _count: int) -> str:
+        id: str = self._post(client, "/v1/recall", {"task": "Sort the pebbles"})["id"]
+        self.recalls.append(id)
+        return id
+
+    def write(self, client: httpx.Client, count: int) -> None:
+        recall, solved = self.read(client, count), count % 3 > 0
+        self._post(client, "/v1/outcomes", {"recall_id": recall, "solved": solved})
+        self.ended[recall] = solved
+        runs = pair(self.number * 100_000 + count)
+        asked = {"trajectories": [run.model_dump(mode="json") for run in runs]}
+        self._post(client, "/v1/trajectories", asked, {"Idempotency-Key": f"{self.number} {count}"})
+        self.runs += [run.id for run in runs]
+
+    def _post(
+        self, client: httpx.Client, path: str, asked: Any, headers: dict[str, str] | None = None
+    ) -> Any:
+        answer = client.post(path, json=asked, headers=headers)
+        if not answer.is_success:
+            self.refused.append(answer.text)
+        return answer.raise_for_status().json()
+
+
 def test_stopping_in_the_middle_of_writes_loses_none_that_was_acknowledged(team: Path) -> None:
-    """SIGTERM while eight clients recall and report: whatever was answered is in the bank."""
+    """SIGTERM while eight clients recall, report and bring runs and four recall: nothing was
+    refused, and whatever was answered is in the bank."""
     process, url = start("--bank", str(team), "--rate", "0", cwd=team.parent)
     drained(process)
-    acknowledged: list[str] = []
-    recalled: list[str] = []
-    going = threading.Event()
-
-    def write() -> None:
-        with httpx.Client(base_url=url) as client:
-            while True:
-                try:
-                    recall = client.post("/v1/recall", json={"task": "Sort the pebbles"})
-                    if not recall.is_success:
-                        return
-                    recalled.append(recall.json()["id"])
-                    ended = {"recall_id": recall.json()["id"], "solved": True}
-                    if client.post("/v1/outcomes", json=ended).is_success:
-                        acknowledged.append(ended["recall_id"])
-                except httpx.TransportError:
-                    return
-                if len(acknowledged) > 40:
-                    going.set()
-
-    threads = [threading.Thread(target=write) for _ in range(8)]
+    clients = [Client(url, number) for number in range(12)]
+    turns = [each.write if each.number < 8 else each.read for each in clients]
+    threads = [
+        threading.Thread(target=each.work, args=(turn,))
+        for each, turn in zip(clients, turns, strict=True)
+    ]
     for thread in threads:
         thread.start()
-    assert going.wait(60)
+    deadline = time.monotonic() + 60
+    while sum(len(each.runs) for each in clients) < 80 and time.monotonic() < deadline:
+        time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) in (0, -signal.SIGTERM)
     for thread in threads:
         thread.join(30)
+    assert sum(len(each.runs) for each in clients) >= 80
+    assert [each.refused for each in clients] == [[]] * 12
     with Bank.open(team, create=False) as bank:
-        stored = {judged.recall.id for judged in bank.outcomes()}
-        assert set(acknowledged) <= stored
-        for id in recalled:
-            bank.recall(id)
+        stored = {judged.recall.id: judged.outcome.solved for judged in bank.outcomes()}
+        for each in clients:
+            assert each.recalls
+            assert each.ended.items() <= stored.items()
+            for id in each.recalls:
+                bank.recall(id)
+            for id in each.runs:
+                bank.trajectory(id)
+        assert bank.versions().outcomes == len(stored)
         assert bank.verify().ok
 
 

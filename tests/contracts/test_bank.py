@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -693,3 +694,20 @@ def test_a_closed_bank_says_so(bank: Bank) -> None:
     with pytest.raises(BankError, match=r"is closed. Next: Bank.open"):
         bank.sequence()
     assert "closed" in repr(bank)
+
+
+def test_however_many_writers_wait_readers_do_not(bank: Bank) -> None:
+    """Threads that wait for their turn to write hold no connection, so who reads is answered."""
+    learn(bank, range(2))
+    given = [recall_of(number) for number in range(24)]
+    bank.save_recalls(given)
+    with ThreadPoolExecutor(len(given) + 1) as threads:
+        with bank._writing():
+            ended = [Outcome(recall_id=recall.id, solved=True) for recall in given]
+            waiting = [threads.submit(bank.save_outcome, outcome) for outcome in ended]
+            _, late = wait(waiting, timeout=0.3)
+            assert len(late) == len(given)
+            for ask in (bank.stats, bank.sequence, bank.versions, bank.index_rows):
+                threads.submit(ask).result(timeout=10)
+            assert not any(one.done() for one in waiting)
+        assert sorted(one.result() for one in waiting) == list(range(1, len(given) + 1))

@@ -152,8 +152,7 @@ class Bank:
     def _writing(self, *, quick: bool = False) -> Iterator[sa.Connection]:
         """One transaction under the write lock: all of it, or nothing."""
         self._check_open()
-        engine = self._database.quick_writer if quick else self._database.writer
-        with self._database.explained(), engine.begin() as connection:
+        with self._database.explained(), self._database.writing(quick=quick) as connection:
             yield connection
 
     def _check_open(self) -> None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from threading import BoundedSemaphore
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from memcollab.errors import UsageError
+from memcollab.errors import BankError, UsageError
 
 BUSY_SECONDS = 30
 MODE = "memcollab_mode"
@@ -33,8 +34,12 @@ class Database(ABC):
         name: what messages call the bank; no password is in it.
         path: its file, where it has one.
         reader, writer, quick_writer: one pool of connections, begun in the mode of that name.
+        quick_alone: whether ``quick`` transactions, too, are one at a time.
+        writers_at_once: how many threads of a process may hold a connection to write or wait with.
     """
 
+    quick_alone: ClassVar[bool]
+    writers_at_once: ClassVar[int]
     name: str
     path: Path | None
     read_only: bool
@@ -42,6 +47,35 @@ class Database(ABC):
     reader: sa.Engine
     writer: sa.Engine
     quick_writer: sa.Engine
+
+    def __init__(self) -> None:
+        self._turn_to_write = BoundedSemaphore(self.writers_at_once)
+
+    @contextmanager
+    def writing(self, *, quick: bool) -> Iterator[sa.Connection]:
+        """A ``write`` or ``quick`` transaction: all of it, or nothing. Raises: BankError: its turn
+        did not come within ``BUSY_SECONDS``.
+
+        Threads of one process wait for each other before they take a connection, so that any number
+        of writers leaves connections to those who read; and SQLite is not asked again and again, by
+        sleeping, for a lock that a neighbour holds.
+        """
+        engine = self.quick_writer if quick else self.writer
+        turn = self._alone() if self.quick_alone or not quick else nullcontext()
+        with turn, engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._turn_to_write.acquire(timeout=BUSY_SECONDS):
+            raise BankError(
+                f"the bank {self.name!r} has been written by other threads of this process for "
+                f"{BUSY_SECONDS} seconds. Next: do the same again; nothing is lost"
+            )
+        try:
+            yield
+        finally:
+            self._turn_to_write.release()
 
     @contextmanager
     def explained(self) -> Iterator[None]:

@@ -40,7 +40,12 @@ _THE_BANK = "'memcollab ' || current_schema()"
 class PostgreSQL(Database):
     """A bank in a schema of a server."""
 
+    quick_alone = False
+    # Beginning takes round trips, which some do while another writes; readers have the rest.
+    writers_at_once = 4
+
     def __init__(self, url: sa.URL, *, create: bool, read_only: bool) -> None:
+        super().__init__()
         shown = url.difference_update_query(_SECRETS).set(drivername="postgresql")
         self.name = shown.render_as_string(hide_password=True)
         self.path = None

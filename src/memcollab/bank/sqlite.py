@@ -49,6 +49,9 @@ class SQLite(Database):
         BankError: nothing can be there, or nothing is and ``create`` is False.
     """
 
+    quick_alone = True
+    writers_at_once = 1
+
     def __init__(
         self,
         path: Path,
@@ -57,6 +60,7 @@ class SQLite(Database):
         read_only: bool,
         temporary: TemporaryDirectory[str] | None = None,
     ) -> None:
+        super().__init__()
         _check_place(path, create=create and not read_only)
         self.path: Path = path
         self.name = str(path)

@@ -7,10 +7,11 @@ statement, so SQLite and PostgreSQL need no lock of ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
@@ -112,6 +113,7 @@ class Ledger:
 
     def __init__(self, target: str | Path) -> None:
         self._explained: Callable[[], AbstractContextManager[None]] = _explained
+        self._turn: AbstractContextManager[object] = nullcontext()
         if "://" in str(target):
             from memcollab.bank.postgres import explained
 
@@ -121,25 +123,31 @@ class Ledger:
         else:
             self._engine = sa.create_engine(f"sqlite:///{Path(target).absolute()}")
             sa.event.listen(self._engine, "connect", _careful)
+            # SQLite is asked for its lock again and again, by sleeping: neighbours queue here.
+            self._turn = Lock()
         with self._writing() as connection:
             if self._engine.dialect.name == "postgresql":
                 # Replicas that start at once would meet in PostgreSQL's catalogue.
                 connection.exec_driver_sql(_ONE_AT_A_TIME)
             METADATA.create_all(connection)
             ONE_RUNNING.create(connection, checkfirst=True)  # in a ledger that was made before
-            connection.execute(ANSWERS.delete().where(ANSWERS.c.at < ago(ANSWERS_KEPT)))
+        self.forget_answers()
 
     def close(self) -> None:
         self._engine.dispose()
 
+    def forget_answers(self) -> int:
+        """Drop those that were kept for as long as they are to be; how many."""
+        return self.change(ANSWERS.delete().where(ANSWERS.c.at < ago(ANSWERS_KEPT)))
+
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with self._explained(), self._engine.begin() as connection:
+        with self._explained(), self._turn, self._engine.begin() as connection:
             yield connection
 
     def rows(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
         """All rows of a query, by name of column."""
-        with self._writing() as connection:
+        with self._explained(), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(statement).mappings()]
 
     def add(self, table: sa.Table, row: Mapping[str, Any]) -> bool:
@@ -175,6 +183,6 @@ _ONE_AT_A_TIME = (
 
 
 def _careful(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA busy_timeout=30000").fetchall()
+    connection.execute("PRAGMA journal_mode=WAL").fetchall()
     connection.execute("PRAGMA synchronous=FULL")

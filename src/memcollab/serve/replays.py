@@ -9,6 +9,7 @@ server (5xx, 429) are not kept: the request may be sent again.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from tempfile import SpooledTemporaryFile
@@ -28,6 +29,8 @@ _IN_MEMORY = 2**20
 _CHUNK = 2**16
 _GIVEN_UP = timedelta(minutes=1)
 _LONGEST_ANSWER = 2**20
+# A server that runs for months must not keep the answers of months.
+_FORGET_SECONDS = 600.0
 _FLEETING = frozenset({429, *range(500, 600)})
 
 
@@ -37,6 +40,7 @@ class Replays:
     def __init__(self, app: ASGIApp, ledger: Ledger) -> None:
         self._app = app
         self._ledger = ledger
+        self._forgot_at = time.monotonic()  # a ledger forgets when it is opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = dict(scope.get("headers", ())).get(b"idempotency-key")
@@ -72,6 +76,9 @@ class Replays:
 
     def _claim(self, id: str, asked: str) -> Response | None:
         """None: the work is ours to do; else the answer that was given."""
+        if time.monotonic() - self._forgot_at >= _FORGET_SECONDS:
+            self._forgot_at = time.monotonic()
+            self._ledger.forget_answers()
         stale = sa.and_(ANSWERS.c.status.is_(None), ANSWERS.c.at < ago(_GIVEN_UP))
         self._ledger.change(ANSWERS.delete().where(ANSWERS.c.id == id, stale))
         if self._ledger.add(ANSWERS, {"id": id, "asked": asked, "at": now()}):
