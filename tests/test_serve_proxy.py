@@ -74,6 +74,16 @@ async def _turns(
         return answers, behind.seen
 
 
+def begun(memory: MemCollab, task: str, model: str, failed: Exception | None = None) -> Begun:
+    """A recall that is stored, or of which storing it failed."""
+    stored = asyncio.get_running_loop().create_future()
+    if failed is None:
+        stored.set_result(None)
+    else:
+        stored.set_exception(failed)
+    return Begun(memory.recall(task, agent=model, store=failed is None), memory.bank, stored)
+
+
 def test_one_recall_serves_every_turn_of_a_task(tmp_path: Path) -> None:
     """A real bank is asked once, and each turn carries the same id."""
     asked = []
@@ -82,7 +92,7 @@ def test_one_recall_serves_every_turn_of_a_task(tmp_path: Path) -> None:
 
         async def ask(task: str, model: str) -> Begun:
             asked.append(task)
-            return Begun(memory.recall(task, agent=model), memory.bank)
+            return begun(memory, task, model)
 
         first = [{"role": "user", "content": "Count the hands that hold two kings."}]
         later = [*first, {"role": "assistant", "content": "?"}, {"role": "user", "content": "on"}]
@@ -104,12 +114,31 @@ def test_a_task_that_many_ask_about_at_once_is_recalled_once(tmp_path: Path) -> 
         async def ask(task: str, model: str) -> Begun:
             asked.append(task)
             await asyncio.sleep(0.05)
-            return Begun(memory.recall(task, agent=model), memory.bank)
+            return begun(memory, task, model)
 
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}]}).encode()
         answers, _ = asyncio.run(_turns(ask, [body] * 4, at_once=True))
     assert len(asked) == 1
     assert len({answer.headers["memcollab-recall"] for answer in answers}) == 1
+
+
+def test_a_recall_that_cannot_be_stored_is_not_named(tmp_path: Path) -> None:
+    """The request passes guided, no outcome can refer to it, and the next turn tries again."""
+    asked = []
+    with MemCollab(tmp_path / "team.db") as memory:
+        memory.learn(write_runs(tmp_path), writer=WRITER)
+
+        async def ask(task: str, model: str) -> Begun:
+            asked.append(task)
+            return begun(memory, task, model, BankError("full") if len(asked) == 1 else None)
+
+        said = [{"role": "user", "content": "Count the hands that hold two kings."}]
+        body = json.dumps({"model": "m", "messages": said}).encode()
+        answers, seen = asyncio.run(_turns(ask, [body, body]))
+    assert [answer.headers["memcollab-memory"] for answer in answers] == ["guided", "guided"]
+    assert ["memcollab-recall" in answer.headers for answer in answers] == [False, True]
+    assert len(asked) == 2
+    assert all(request.body != body for request in seen)
 
 
 def test_a_broken_memory_lets_the_request_pass() -> None:

@@ -14,6 +14,7 @@ from tests.serving import service_over, serving
 from tests.test_collab import WRITER, write_runs
 
 from memcollab import Agent, MemCollab, Task, Usage
+from memcollab.bank.cursor import place_of
 from memcollab.errors import BankError, NotFound, UsageError
 
 
@@ -141,6 +142,8 @@ def test_constraints_are_filtered_and_come_best_supported_first(learned: World) 
     every = bank.constraints()
     assert len(every) == 3
     assert bank.constraints(limit=2) == every[:2]
+    assert bank.constraints(limit=2, after=place_of(every[1])) == every[2:4]
+    assert bank.constraints(after=place_of(every[-1])) == []
     assert bank.constraints(category="programming") == [
         each for each in every if each.category.name == "programming"
     ]

@@ -35,6 +35,7 @@ from memcollab.bank import (
 )
 from memcollab.bank.address import database_at
 from memcollab.bank.browse import Paired, Refused, Taught
+from memcollab.bank.cursor import Place
 from memcollab.bank.database import Database, Pause
 from memcollab.bank.decisions import Decided, Decision, Who
 from memcollab.bank.importing import Admit, Imported, Importer
@@ -326,7 +327,7 @@ class Bank:
         agent: str | None = None,
         limit: int | None = None,
         offset: int = 0,
-        after: tuple[int, int, str] | None = None,
+        after: Place | None = None,
     ) -> list[Constraint]:
         """Constraints that pass every filter given, best supported first, one page of them.
 
@@ -448,7 +449,7 @@ class Bank:
         *,
         needed: int = INDEPENDENT_SOURCES,
         limit: int | None = None,
-        after: tuple[int, int, str] | None = None,
+        after: Place | None = None,
     ) -> list[Waiting]:
         """Quarantined constraints, best supported first: who stands behind each, and why it
         waits. One page of them, as of ``constraints``."""

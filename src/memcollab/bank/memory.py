@@ -16,6 +16,7 @@ import orjson
 import sqlalchemy as sa
 
 from memcollab.bank import trust
+from memcollab.bank.cursor import Place
 from memcollab.bank.lookup import batches, known, select_in
 from memcollab.bank.rows import Stored, canonical_text, constraint_from, constraint_row, reads
 from memcollab.bank.schema import (
@@ -145,7 +146,7 @@ def constraints(
     wanted: Filter,
     limit: int | None,
     offset: int,
-    after: tuple[int, int, str] | None = None,
+    after: Place | None = None,
 ) -> list[Constraint]:
     """One page, best supported first."""
     table = CONSTRAINTS.c
@@ -159,7 +160,7 @@ def constraints(
     return [constraint_from(row) for row in connection.execute(statement).mappings()]
 
 
-def _behind(after: tuple[int, int, str] | None) -> list[sa.ColumnElement[bool]]:
+def _behind(after: Place | None) -> list[sa.ColumnElement[bool]]:
     """What stands behind a place in the order of ``constraints``."""
     if after is None:
         return []

@@ -35,6 +35,7 @@ from memcollab.bank import (
     Trust,
     Waiting,
 )
+from memcollab.bank.cursor import Place, cursor_of
 from memcollab.collab import MemCollab
 from memcollab.collab.intake import Progress
 from memcollab.errors import MemCollabError, ServerError, TryLater, UsageError
@@ -230,14 +231,16 @@ class RemoteBank:
         harness: str | None = None,
         text: str | None = None,
         limit: int | None = None,
+        after: Place | None = None,
     ) -> list[Constraint]:
-        """Constraints that pass every filter, best supported first."""
+        """Constraints that pass every filter, best supported first, behind ``after``."""
         given = {
             "status": status,
             "category": None if category is None else str(category),
             "scope": scope,
             "harness": harness,
             "text": text,
+            "cursor": None if after is None else cursor_of(after),
         }
         asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         found: list[Constraint] = []

@@ -18,7 +18,6 @@ and stand on
     ledger    what a server keeps beside its banks: keys, audit, answers given, jobs
     keys      who calls, and what a key opens
     problems  the one table from our errors to HTTP
-    cursor    where a page of constraints ended
     watch     logs, metrics, spans
     run       binds and serves, and stops without losing what it acknowledged
 

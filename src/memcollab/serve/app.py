@@ -127,8 +127,8 @@ async def proxied(request: Request) -> Response:
 
     async def ask(task: str, model: str) -> Begun:
         tenant = await http.tenant_of(request)
-        recall = await tenant.recall(store=True, task=task, agent=model)
-        return Begun(recall, tenant.memory.bank)
+        recall, stored = await tenant.recall_ahead(task=task, agent=model)
+        return Begun(recall, tenant.memory.bank, stored)
 
     wanted = request.headers.get("x-memcollab-record", "yes").lower() in _YES
     return await service.proxy.pass_on(

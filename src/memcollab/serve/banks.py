@@ -101,6 +101,18 @@ class Tenant:
 
     async def recall(self, *, store: bool, **asked: Any) -> Recall:
         """As ``MemCollab.recall``."""
+        recall = await self._recalled(store, asked)
+        if store:
+            await self._keeper.keep(recall)
+        return recall
+
+    async def recall_ahead(self, **asked: Any) -> tuple[Recall, asyncio.Task[None]]:
+        """As ``recall`` with ``store``, for who has something to do until it is stored: what is
+        done when it is, so that an outcome can be tied to it."""
+        recall = await self._recalled(True, asked)
+        return recall, asyncio.create_task(self._keeper.keep(recall))
+
+    async def _recalled(self, store: bool, asked: dict[str, Any]) -> Recall:
         if self._watcher is not None:
             recall = await to_thread.run_sync(self._refreshed_recall, store, asked)
         elif self._is_warm() and self._lock.acquire(blocking=False):
@@ -110,8 +122,6 @@ class Tenant:
                 self._lock.release()
         else:
             recall = await to_thread.run_sync(self._warm_recall, store, asked)
-        if store:
-            await self._keeper.keep(recall)
         return recall
 
     def _is_warm(self) -> bool:

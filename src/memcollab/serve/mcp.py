@@ -32,11 +32,11 @@ from mcp_types import INVALID_PARAMS, ListResourcesResult, Resource
 from pydantic import AfterValidator, Field
 
 from memcollab import __version__
-from memcollab.bank import LOCAL, Bank, reporter
+from memcollab.bank import LOCAL, reporter
+from memcollab.bank.cursor import Place, cursor_of, place_in, place_of
 from memcollab.collab import MemCollab
 from memcollab.errors import MemCollabError, NotFound
 from memcollab.records import Agent, Constraint, Recall, Step, Task, Trajectory, Verdict
-from memcollab.serve.cursor import Place, cursor_behind, place_at, place_of
 
 T = TypeVar("T")
 MOST_TEXT = 100_000
@@ -286,7 +286,7 @@ class _Lister:
         if ctx.method != "resources/list" or ctx.request_id is None:
             return built
         try:
-            after = place_at((ctx.params or {}).get("cursor"))
+            after = place_in((ctx.params or {}).get("cursor"))
             return await self._reach.read(ctx.request, lambda memory: _page(memory, after))
         except MemCollabError as error:
             raise MCPError(code=INVALID_PARAMS, message=str(error)) from error
@@ -294,29 +294,14 @@ class _Lister:
 
 def _page(memory: MemCollab, after: Place | None) -> ListResourcesResult:
     most = MOST_LISTED if after is None else MOST_BEHIND
-    found = _behind(memory.bank, after, most + 1)
+    found = memory.bank.constraints(status="active", limit=most + 1, after=after)
     held = found[:most]
     more = len(found) > len(held)
     categories = _categories(memory, held, whole=not more) if after is None else []
     return ListResourcesResult(
         resources=[*map(_category, categories), *map(_listed, held)],
-        next_cursor=cursor_behind(held[-1]) if more else None,
+        next_cursor=cursor_of(place_of(held[-1])) if more else None,
     )
-
-
-def _behind(bank: Bank, after: Place | None, limit: int) -> Sequence[Constraint]:
-    if after is None:
-        return bank.constraints(status="active", limit=limit)
-    if isinstance(bank, Bank):
-        return bank.constraints(status="active", limit=limit, after=after)
-    # A bank behind a URL goes on from no place: all of it is read, and what stands before is left.
-    held = bank.constraints(status="active")
-    return [one for one in held if _rank(place_of(one)) > _rank(after)][:limit]
-
-
-def _rank(place: Place) -> tuple[int, int, str]:
-    tasks, contrasts, id = place
-    return -tasks, -contrasts, id
 
 
 def _categories(memory: MemCollab, held: Sequence[Constraint], *, whole: bool) -> list[str]:

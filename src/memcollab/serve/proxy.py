@@ -13,8 +13,10 @@ what breaks off upstream breaks off here, and is never a whole answer.
 The caller's ``Authorization`` goes upstream and is neither stored nor logged; what is called
 ``X-MemCollab-…`` is for this server (``-Key``, ``-Run``, ``-Record: no``) and goes no further. The
 answer tells of the memory in headers: ``memcollab-recall`` (the id for ``POST /v1/outcomes``) and
-``memcollab-memory``: ``guided``, ``abstained``, ``no-task`` or ``unavailable``. Whatever fails in
-memory, the request goes on. What is refused, here or by the gate before, is told in OpenAI's form.
+``memcollab-memory``: ``guided``, ``abstained``, ``no-task`` or ``unavailable``. A recall is stored
+while upstream works, and named when it is; one that could not be stored is not named. Whatever
+fails in memory, the request goes on. What is refused, here or by the gate before, is told in
+OpenAI's form.
 
 The run is recorded as it passes (``recorder.py``): each answered turn takes the place of the one
 before, and the outcome makes it a trajectory.
@@ -140,10 +142,12 @@ def _text(content: Any) -> str:
 
 
 class Begun(NamedTuple):
-    """What a task was guided by, and the bank that its run belongs to."""
+    """What a task was guided by, the bank that its run belongs to, and what is done when the recall
+    is stored there."""
 
     recall: Recall
     bank: Bank
+    stored: asyncio.Future[None]
 
 
 Ask = Callable[[str, str], Awaitable[Begun]]
@@ -193,6 +197,7 @@ class Proxy:
         """
         if _leaves(target):
             return _refused(400, f"the path {target.decode('latin-1')!r} leaves /proxy/v1", {})
+        begun: Begun | None = None
         turn: Turn | None = None
         told: dict[str, str] = {}
         body: bytes | AsyncIterator[bytes] | None = None
@@ -202,16 +207,20 @@ class Proxy:
             turn = self._turn(begun, said, record=record)
         elif "content-length" in request.headers or "transfer-encoding" in request.headers:
             body = request.stream()
+        answer: aiohttp.ClientResponse | None = None
         try:
             answer = await self._answer(request, target, body)
+            told = await self._when_stored(begun, told)
         except BaseException as error:
+            if answer is not None:
+                answer.close()
             if turn is not None:
                 self._recorder.put(turn)
             if not isinstance(error, aiohttp.ClientError | TimeoutError):
                 raise
             if isinstance(error.__cause__, HTTPException):  # the gate's, of a body in pieces
                 raise error.__cause__ from None
-            return _failed(error, told)
+            return _failed(error, await self._when_stored(begun, told))
         return _Passed(answer, told, turn, self._recorder)
 
     def ends(self, recall_id: str) -> None:
@@ -265,6 +274,19 @@ class Proxy:
         if not begun.recall.guidance:
             return body, told | {"memcollab-memory": "abstained"}, begun
         return said.guided(begun.recall.guidance), told, begun
+
+    async def _when_stored(self, begun: Begun | None, told: dict[str, str]) -> dict[str, str]:
+        """What is told of the memory, as soon as the recall that it names is stored; storing goes
+        on while upstream works. Without the recall if it could not be."""
+        if begun is None:
+            return told
+        try:
+            await asyncio.shield(begun.stored)
+        except Exception as error:  # noqa: BLE001 - memory must never take the agent down
+            LOG.warning("a recall was not stored: %s", type(error).__name__)
+            self._tasks.forget(begun.recall.id)
+            return {name: said for name, said in told.items() if name != "memcollab-recall"}
+        return told
 
     def _turn(self, begun: Begun | None, body: bytes, *, record: bool) -> Turn | None:
         if begun is None:

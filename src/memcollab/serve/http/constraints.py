@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, TypeAdapter
 from starlette.responses import Response
 
 from memcollab.bank import Bank, Provenance
+from memcollab.bank.cursor import cursor_of, place_in, place_of
 from memcollab.records import Constraint, Effect, Status
-from memcollab.serve.cursor import cursor_behind, place_at
 from memcollab.serve.http.requests import (
     Body,
     Reason,
@@ -51,7 +51,7 @@ async def constraints(
     cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
 ) -> Response:
     """Constraints that pass every filter. Scope: `recall`."""
-    after = place_at(cursor)
+    after = place_in(cursor)
     found = await asked_of(
         request,
         "recall",
@@ -66,7 +66,7 @@ async def constraints(
         ),
     )
     page = found[:limit]
-    next = cursor_behind(page[-1]) if len(found) > limit else None
+    next = cursor_of(place_of(page[-1])) if len(found) > limit else None
     return json_answer({"constraints": [view(each) for each in page], "next": next})
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcollab.bank import Change, Refused, Stats, Taught, Waiting
+from memcollab.bank.cursor import Place
 from memcollab.errors import UsageError
 from memcollab.records import Constraint, Effect, EvidenceReport, LearnReport, Recall
 from memcollab.serve.jobs import Job
@@ -94,7 +95,7 @@ def place_of(constraint: Constraint) -> str:
     return f"{support.tasks}.{support.contrasts}.{constraint.id}"
 
 
-def place_from(text: str | None) -> tuple[int, int, str] | None:
+def place_from(text: str | None) -> Place | None:
     """Read what ``place_of`` wrote. Raises: UsageError: it did not write this."""
     if not text:
         return None

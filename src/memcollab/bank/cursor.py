@@ -1,7 +1,7 @@
 """Where a page of constraints ended, as a text that callers hand back and need not understand.
 
 It is the place in the order of ``Bank.constraints`` and not a number of rows, so what changes
-before it moves nothing behind it. The doors share it: each reads the other's.
+before it moves nothing behind it. HTTP, MCP and a bank behind a URL share it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def place_of(one: Constraint) -> Place:
     return one.support.tasks, one.support.contrasts, one.id
 
 
-def cursor_behind(last: Constraint) -> str:
-    """The cursor of the page behind the one that ends with ``last``."""
-    return base64.urlsafe_b64encode(orjson.dumps(place_of(last))).decode().rstrip("=")
+def cursor_of(place: Place) -> str:
+    """The cursor that means that place."""
+    return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
 
 
-def place_at(cursor: str | None) -> Place | None:
+def place_in(cursor: str | None) -> Place | None:
     """The place that a cursor means; None before the first page.
 
     Raises:
