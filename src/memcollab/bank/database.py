@@ -34,11 +34,11 @@ class Database(ABC):
         name: what messages call the bank; no password is in it.
         path: its file, where it has one.
         reader, writer, quick_writer: one pool of connections, begun in the mode of that name.
-        quick_alone: whether ``quick`` transactions, too, are one at a time.
+        quick_waits: whether ``quick`` transactions, too, wait for their turn.
         writers_at_once: how many threads of a process may hold a connection to write or wait with.
     """
 
-    quick_alone: ClassVar[bool]
+    quick_waits: ClassVar[bool]
     writers_at_once: ClassVar[int]
     name: str
     path: Path | None
@@ -61,12 +61,12 @@ class Database(ABC):
         sleeping, for a lock that a neighbour holds.
         """
         engine = self.quick_writer if quick else self.writer
-        turn = self._alone() if self.quick_alone or not quick else nullcontext()
+        turn = self._in_turn() if self.quick_waits or not quick else nullcontext()
         with turn, engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _in_turn(self) -> Iterator[None]:
         if not self._turn_to_write.acquire(timeout=BUSY_SECONDS):
             raise BankError(
                 f"the bank {self.name!r} has been written by other threads of this process for "

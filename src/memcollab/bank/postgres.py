@@ -40,7 +40,7 @@ _THE_BANK = "'memcollab ' || current_schema()"
 class PostgreSQL(Database):
     """A bank in a schema of a server."""
 
-    quick_alone = False
+    quick_waits = False
     # Beginning takes round trips, which some do while another writes; readers have the rest.
     writers_at_once = 4
 

@@ -49,7 +49,7 @@ class SQLite(Database):
         BankError: nothing can be there, or nothing is and ``create`` is False.
     """
 
-    quick_alone = True
+    quick_waits = True
     writers_at_once = 1
 
     def __init__(
