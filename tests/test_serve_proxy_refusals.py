@@ -45,7 +45,8 @@ def refused(asked: openai.OpenAI, kind: type[openai.APIStatusError]) -> openai.A
 def behind() -> Iterator[Upstream]:
     with upstream() as server:
         yield server
-    assert server.seen == []
+    # A body in pieces is on its way before it is too large; it never comes to its end.
+    assert not any(message.whole for message in server.seen)
 
 
 @pytest.fixture
