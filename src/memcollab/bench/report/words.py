@@ -71,10 +71,11 @@ def sections(tables: Tables, frame: Frame) -> tuple[Section, ...]:
 
 
 def _asked(tables: Tables, frame: Frame) -> tuple[Block, ...]:
+    arms = _arms(tables)
+    compared = plain(arms[0]) if len(arms) == 1 else f"Each of {len(arms)} arms"
     asked = (
-        "Does a memory help an agent, and whose memory? Each of "
-        f"{numbered(len(_arms(tables)), 'arm')} is compared with {plain(tables.baseline)} on the "
-        "same tasks, attempted by the same agent. "
+        f"Does a memory help an agent, and whose memory? {compared} is compared with "
+        f"{plain(tables.baseline)} on the same tasks, attempted by the same agent. "
         f"Suites: {_list(tables.suites)}. Agents: {_list(tables.agents)}."
     )
     settings = [(plain(name), plain(value)) for name, value in frame.settings.items()]
