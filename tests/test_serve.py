@@ -882,8 +882,8 @@ def test_stopping_in_the_middle_of_writes_loses_none_that_was_acknowledged(team:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere connections are not dealt out")
 def test_processes_share_a_port_and_one_goes_on_when_another_ends(team: Path) -> None:
-    """`--reuse-port`: connections are dealt out, each sees what the others stored, and a server can
-    be replaced without a gap."""
+    """`--reuse-port`: connections are dealt out, each sees what the others stored, and those that
+    are left serve on when one ends."""
     first, url = start("--bank", str(team), "--reuse-port", cwd=team.parent)
     port = url.rpartition(":")[2]
     second, again = start("--bank", str(team), "--reuse-port", "--port", port, cwd=team.parent)
