@@ -6,7 +6,8 @@
 Chosen on validation tasks only: build tasks of `house-rules` (of ``--levels``) without the notice
 that hangs on the door of build tasks. No test task is among them. The constraints are those that
 the bank recalls for a task, but for those that it would not hold without that very task.
-``--limit`` is the number of constraints at most, ``--place`` where they stand. Logs go to
+``--limit`` is the number of constraints at most, ``--place`` where they stand, ``--min-anchor`` how
+near to the task a constraint's own words have to be. Logs go to
 ``--log-dir`` and are not run twice.
 """
 
@@ -22,6 +23,7 @@ from memcollab.bench.roster import AgentSpec
 from memcollab.bench.statistics import share
 from memcollab.bench.suites.house_rules import HouseTask, generate
 from memcollab.guide import Place, write_guidance
+from memcollab.recipe import DEFAULT
 from memcollab.records import Agent, Constraint
 
 SETTINGS = Settings(turns=4, max_tokens=320)
@@ -36,13 +38,15 @@ def main() -> None:
     parser.add_argument("--agent", required=True)
     parser.add_argument("--limit", type=int, default=3)
     parser.add_argument("--place", choices=["after", "before"], default="after")
+    parser.add_argument("--min-anchor", type=float, default=0.0)
     parser.add_argument("--levels", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--parallel", type=int, default=4)
     parser.add_argument("--log-dir", type=Path, default=Path("runs/guidance-recall"))
     given = parser.parse_args()
     spec = AgentSpec.parse(given.agent)
     made = [each for each in generate(0) if each.part == "build" and each.level in given.levels]
-    with MemCollab(given.bank, create=False) as memory:
+    method = DEFAULT.model_copy(update={"min_anchor": given.min_anchor})
+    with MemCollab(given.bank, recipe=method, create=False) as memory:
         jobs = [_job(memory, each, spec, given.limit, given.place) for each in made]
     given.log_dir.mkdir(parents=True, exist_ok=True)
     evaluation = Evaluation(spec, SETTINGS, given.log_dir, parallel=given.parallel)
@@ -55,7 +59,8 @@ def main() -> None:
         judged = [bool(one.solved) for one in ended if one is not None and one.solved is not None]
         estimate = share(sum(judged), len(judged))
         print(
-            f"{spec.name} limit {given.limit} {given.place} the task, level {level}: "
+            f"{spec.name} limit {given.limit} {given.place} the task, anchor {given.min_anchor}, "
+            f"level {level}: "
             f"solved {sum(judged)} of {len(judged)} "
             f"({estimate.low:.2f} to {estimate.high:.2f})"
         )

@@ -220,6 +220,22 @@ def test_what_is_too_far_is_not_given() -> None:
     assert "below 0.90" in str(found.abstained)
 
 
+def test_a_constraint_can_be_asked_to_speak_of_the_task_itself() -> None:
+    """A task like those that it was learned from is not enough where ``min_anchor`` says so."""
+    shell = entry("a program stops with an import error", "install the module first", HANDS)
+    text = "How many 7-card hands hold exactly three queens?"
+    asked = DEFAULT.model_copy(update={"min_anchor": 0.3})
+    assert whens(ask(index_of(REPLACE, shell), text)) == [
+        REPLACE[0].constraint.when,
+        shell[0].constraint.when,
+    ]
+    assert whens(ask(index_of(REPLACE, shell), text, recipe=asked)) == []
+    hands = entry("exact hands of cards are counted", "multiply the choices of cards", SOCKS)
+    assert whens(ask(index_of(hands, shell), text, recipe=asked)) == [hands[0].constraint.when]
+    alone = ask(index_of(shell), text, recipe=asked)
+    assert "less than 0.30 alike in meaning by their own words" in str(alone.abstained)
+
+
 def test_strangers_get_nothing() -> None:
     """A task that shares nothing with what was learned, even in the right category."""
     text = "Write a letter to the landlord about the broken heating in the hall."
@@ -457,16 +473,20 @@ WORDS = st.lists(
     asked=WORDS,
     least=st.floats(0, 0.6),
     overlap=st.floats(0.3, 1),
+    fit=st.sampled_from([0, 0.3]),
 )
 def test_every_answer_keeps_the_rules(
-    rows: list[tuple[str, list[str]]], asked: str, least: float, overlap: float
+    rows: list[tuple[str, list[str]]], asked: str, least: float, overlap: float, fit: float
 ) -> None:
     """For any bank: sorted, within the limits, over the threshold, none from the task alone, and no
     score that rests on it."""
     entries = [entry(when, "check", *dict.fromkeys(sources)) for when, sources in rows]
     texts = {key: text for _, tasks in entries for key, text in tasks.items()}
-    recipe = DEFAULT.model_copy(update={"min_score": least, "max_overlap": overlap})
+    recipe = DEFAULT.model_copy(
+        update={"min_score": least, "max_overlap": overlap, "min_anchor": fit}
+    )
     found = ask(index_of(*entries), asked, recipe=recipe)
+    assert all(entry.parts["anchor_vector"] >= fit for entry in found.entries)
     scores = [entry.score for entry in found.entries]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) <= recipe.limit

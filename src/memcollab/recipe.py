@@ -81,6 +81,11 @@ class Recipe(BaseModel):
     limit: int = Field(default=3, description="constraints at most")
     paper_tasks: int = Field(default=3, description="source tasks of the paper's retrieval; its p")
     min_score: float = Field(default=0.25, description="below this recall abstains")
+    min_anchor: float = Field(
+        default=0.0,
+        description="a constraint is passed over if its own words (when, enforce) are less than "
+        "this alike in meaning to the task, whatever the tasks that it was learned from",
+    )
     max_overlap: float = Field(
         default=0.75, description="cosine above which a second entry says the same"
     )

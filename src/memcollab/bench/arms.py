@@ -53,6 +53,7 @@ class Arm(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     categories: Literal["soft", "hard", "none"] | None = None
     min_score: float | None = None
+    min_anchor: float | None = None
     place: Place = "after"
 
 
@@ -242,6 +243,7 @@ def _within(method: Recipe, arm: Arm, limit: int, tokens: int) -> Recipe:
         "guidance_tokens": tokens,
         "categories": arm.categories,
         "min_score": arm.min_score,
+        "min_anchor": arm.min_anchor,
     }
     given = {name: value for name, value in changes.items() if value is not None}
     return method.model_copy(update=given)

@@ -64,7 +64,8 @@ def search(
     Args:
         decision: what ``Categoriser.decide`` said of the task.
         recipe: how to search: ``retrieval``, ``categories``, ``soft_margin``, ``limit``,
-            ``min_score``, ``max_overlap``; for the paper's way ``paper_tasks``, ``max_entries``.
+            ``min_score``, ``min_anchor``, ``max_overlap``; for the paper's way ``paper_tasks``,
+            ``max_entries``.
         vector: the embedding of the task's text, shape ``(dim,)``.
     """
     clock = _Clock()
@@ -216,6 +217,12 @@ class _Scored:
         self._own = _weighed(_WEIGH_ANCHOR, self._anchor) + self._rest
         self.bound = self._own + partition.best_source(self._of_task)
 
+    @property
+    def anchor_likeness(self) -> Reals:
+        """How near each anchor is to the query by vector: nothing less, until it is sharpened."""
+        likeness: Reals = self._anchor[0]
+        return likeness
+
     def sharpen(self, numbers: Numbers) -> Reals:
         """The bounds of those constraints, now as near as can be."""
         sources = self.partition.sharpen(self._query, numbers, self._anchor, self._task)
@@ -265,10 +272,12 @@ def _fused(
     visible = [partition.visible(harness) for partition, _ in places]
     bounds = np.concatenate([part.bound for part in scored])
     bounds[~np.concatenate(visible)] = -1
+    fitting = bounds.copy()
+    fitting[np.concatenate([part.anchor_likeness < recipe.min_anchor for part in scored])] = -1
     chosen: list[_Candidate] = []
     itself: list[int] = []
     anchors = np.empty((min(recipe.limit, len(bounds)), len(query.vector)), query.vector.dtype)
-    for candidate in _falling(scored, bounds, recipe.min_score, itself):
+    for candidate in _falling(scored, fitting, recipe, itself):
         cosines = np.vecdot(anchors[: len(chosen)], candidate.anchor)
         if cosines.max(initial=-1) <= recipe.max_overlap:
             anchors[len(chosen)] = candidate.anchor
@@ -279,22 +288,24 @@ def _fused(
         return [candidate.match for candidate in chosen], None
     where = " and ".join(repr(p.constraints[0].category.name) for p, _ in places)
     best = next((bound for *_, bound in _by_bound(scored, bounds, 0)), None)
-    return [], _none_fits(where, best, len(itself), harness, recipe.min_score)
+    return [], _none_fits(where, best, len(itself), harness, recipe)
 
 
 def _falling(
-    scored: Sequence[_Scored], bounds: Reals, least: float, itself: list[int]
+    scored: Sequence[_Scored], bounds: Reals, recipe: Recipe, itself: list[int]
 ) -> Iterator[_Candidate]:
-    """Candidates by falling score, none below ``least``. Those whose only source is the task asked
-    are left out and noted in ``itself``."""
+    """Candidates by falling score, none below the recipe's ``min_score`` or ``min_anchor``. Those
+    whose only source is the task asked are left out and noted in ``itself``."""
     waiting: list[_Candidate] = []
-    for part, number, bound in _by_bound(scored, bounds, least):
+    for part, number, bound in _by_bound(scored, bounds, recipe.min_score):
         while waiting and waiting[0].score >= bound:
             yield heapq.heappop(waiting)
+        if part.anchor_likeness[number] < recipe.min_anchor:
+            continue
         candidate = part.candidate(number)
         if candidate is None:
             itself.append(number)
-        elif candidate.score >= least:
+        elif candidate.score >= recipe.min_score:
             heapq.heappush(waiting, candidate)
     while waiting:
         yield heapq.heappop(waiting)
@@ -351,10 +362,11 @@ def _weighed(weights: tuple[float, float], likeness: Reals) -> Reals:
 
 
 def _none_fits(
-    where: str, best: float | None, itself: int, harness: str | None, least: float
+    where: str, best: float | None, itself: int, harness: str | None, recipe: Recipe
 ) -> str:
     """Why a search over constraints found none to give; ``best`` is the best bound of all that the
     agent may see."""
+    least = recipe.min_score
     if best is None:
         return (
             f"every constraint in {where} belongs to one harness, and this agent's is {harness!r}"
@@ -363,6 +375,12 @@ def _none_fits(
         return (
             f"{itself} constraints in {where} come from this very task alone and are held back; "
             f"no other reaches {least:.2f}"
+        )
+    if recipe.min_anchor > 0 and best >= least:
+        return (
+            f"no constraint in {where} speaks of such a task: those learned from tasks like it "
+            f"(the best scores {best:.2f}) are less than {recipe.min_anchor:.2f} alike in meaning "
+            "by their own words"
         )
     return f"no constraint in {where} is near enough: the best scores {best:.2f}, " + (
         f"below {least:.2f}"
