@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from memcollab.embed import Vectors
 from memcollab.recall import Index, IndexRow, cosines, search
-from memcollab.recall.cosines import Cosines, Whole
+from memcollab.recall.cosines import Asked, Cosines, Whole
 from memcollab.recipe import DEFAULT
 from memcollab.records import Agent, Category, CategoryDecision, CategoryGuess, Constraint, Task
 
@@ -36,7 +36,7 @@ def test_no_bound_is_below_its_cosine(vectors: Vectors, query: Vectors) -> None:
     everything."""
     pytest.importorskip("simsimd", reason="the extra serve is not installed")
     vectors, query = unit(vectors), unit(query)
-    above = Whole(vectors).bounds(query) - np.vecdot(vectors, query)
+    above = Whole(vectors).bounds(Asked(query).whole) - np.vecdot(vectors, query)
     assert above.min() >= 0
     assert above.max() < 0.05
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +22,18 @@ _MOST = 127
 _ROUNDING = 1e-5
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A vector of length 1 or 0, shape ``(dim,)``, that is compared with many others."""
+
+    vector: Vectors
+
+    @cached_property
+    def whole(self) -> Whole:
+        """The same in whole numbers."""
+        return Whole(self.vector[np.newaxis])
+
+
 class Cosines:
     """Vectors of length 1 or 0, shape ``(count, dim)``, to be compared with others.
 
@@ -30,9 +45,9 @@ class Cosines:
         self.vectors = vectors
         self._whole = Whole(vectors) if simsimd and len(vectors) >= _FEW else None
 
-    def bounds(self, query: Vectors) -> NDArray[np.floating]:
+    def bounds(self, query: Asked) -> NDArray[np.floating]:
         """Nothing less than the cosine of each with ``query``, shape ``(count,)``."""
-        return self.exact(query) if self._whole is None else self._whole.bounds(query)
+        return self.exact(query.vector) if self._whole is None else self._whole.bounds(query.whole)
 
     def exact(self, query: Vectors, numbers: NDArray[np.intp] | None = None) -> Vectors:
         """The cosines of those ``numbers`` (None: of all), bit for bit the same in any company."""
@@ -53,10 +68,12 @@ class Whole:
         left = vectors - self._numbers * steps
         self._left: NDArray[np.floating] = np.sqrt(np.vecdot(left, left))
 
-    def bounds(self, query: Vectors) -> NDArray[np.floating]:
-        """As ``Cosines.bounds``. With v = v̂ + l and q = q̂ + m, v·q = v̂·q̂ + l·q + v̂·m, and the
-        last two are at most |l| and (1 + |l|)·|m| (Cauchy and Schwarz)."""
-        asked = Whole(query[np.newaxis])
+    def bounds(self, asked: Whole) -> NDArray[np.floating]:
+        """Nothing less than the cosine of each with that of ``asked``, shape ``(count,)``.
+
+        With v = v̂ + l and q = q̂ + m, v·q = v̂·q̂ + l·q + v̂·m, and the last two are at most |l| and
+        (1 + |l|)·|m| (Cauchy and Schwarz).
+        """
         dots = simsimd.cdist(self._numbers, asked._numbers, metric="inner")
         bounds: NDArray[np.floating] = np.asarray(dots)[:, 0]
         bounds *= self._steps * asked._steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from threading import Lock
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from memcollab.embed import Vectors
 from memcollab.errors import BankCorrupt
-from memcollab.recall.cosines import Cosines
+from memcollab.recall.cosines import Asked, Cosines
 from memcollab.recall.lexicon import Lexicon, Reals
 from memcollab.records import Constraint
 
@@ -87,17 +88,19 @@ class Partition:
         """Likeness of each anchor to the query, 0 to 1, shape (2, constraints): by vector nothing
         less than it (``sharpen`` finds what it is), and by words."""
         likeness = np.empty((2, len(self.constraints)))
-        likeness[0] = self.anchors.bounds(query.vector)
-        likeness[1], _ = self._anchor_words.look(query.words)
-        return _bounded(likeness)
+        likeness[0] = _bounded(self.anchors.bounds(query.asked))
+        likeness[1] = self._anchor_words.cosines(query.words)
+        return likeness
 
     def likeness_of_tasks(self, query: Query, anchors: Reals) -> tuple[Reals, Reals]:
         """The same of each source, shape (2, sources), and the share of words that it has in
         common with the query, shape (tasks,)."""
-        likeness = np.empty((2, len(self.tasks)))
-        likeness[0] = self._task_cosines.bounds(query.vector)
-        likeness[1], shared = self._task_words.look(query.words)
-        return np.concatenate([_bounded(likeness), anchors[:, self._bare]], axis=1), shared
+        tasks = len(self.tasks)
+        likeness = np.empty((2, tasks + len(self._bare)))
+        likeness[0, :tasks] = _bounded(self._task_cosines.bounds(query.asked))
+        likeness[1, :tasks], shared = self._task_words.look(query.words)
+        likeness[:, tasks:] = anchors[:, self._bare]
+        return likeness, shared
 
     def sharpen(self, query: Query, numbers: Numbers, anchors: Reals, tasks: Reals) -> Sources:
         """Put the likeness by vector of those constraints and of their sources in place of its
@@ -125,6 +128,11 @@ class Query:
     text: str
     vector: Vectors
     words: Counter[str]
+
+    @cached_property
+    def asked(self) -> Asked:
+        """The vector, to be compared with those of every partition."""
+        return Asked(self.vector)
 
 
 class Codes:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,15 @@ def _tells(word: str) -> bool:
     return len(word) > 1 and word not in _STOP and (word[0].isalpha() or word[0] == "\\")
 
 
+class _LookedUp(NamedTuple):
+    """How many words of a query weigh something, the owners of those that texts hold (a text once
+    for each), and the cosines."""
+
+    asked: int
+    owners: NDArray[np.int64]
+    cosines: Reals
+
+
 class Lexicon:
     """TF-IDF cosine of one text with each of many, over an inverted list: the numbers of the texts
     that hold word ``i``, and its weights there, stand from ``_starts[i]`` to ``_starts[i + 1]``.
@@ -72,28 +81,34 @@ class Lexicon:
         self._sizes = np.bincount(owners, minlength=self._count)
         self._starts = np.concatenate([[0], np.cumsum(np.where(tells, frequency, 0))])
 
-    def look(self, query: Counter[str]) -> tuple[Reals, Reals]:
-        """For each text, shape ``(texts,)`` each: its cosine with the query, 0 to 1; and the share
-        of the words of the shorter of the two that the other holds (1 if these are too few to
-        tell).
+    def cosines(self, query: Counter[str]) -> Reals:
+        """For each text its cosine with the query, 0 to 1, shape ``(texts,)``.
 
         A word of the query that no text holds counts against every text, as one would that a
         single text holds.
         """
+        return self._looked_up(query).cosines
+
+    def look(self, query: Counter[str]) -> tuple[Reals, Reals]:
+        """The cosines, and for each text the share of the words of the shorter of the two that the
+        other holds (1 if these are too few to tell), shape ``(texts,)`` each."""
+        found = self._looked_up(query)
+        shared = np.bincount(found.owners, minlength=self._count)
+        fewer = np.minimum(found.asked, self._sizes)
+        return found.cosines, np.where(fewer < _ENOUGH, 1, shared / np.maximum(fewer, 1))
+
+    def _looked_up(self, query: Counter[str]) -> _LookedUp:
         ids = np.array([self._ids.get(word, -1) for word in query], dtype=np.int64)
         known = ids >= 0
         if not known.any():
-            return np.zeros(self._count), np.ones(self._count)
+            return _LookedUp(0, np.empty(0, np.int64), np.zeros(self._count))
         times = np.array(list(query.values()), dtype=np.float64)
         weights = (1 + np.log(times)) * np.where(known, self._idf[ids], math.log1p(self._count))
-        asked = np.count_nonzero(weights)
+        asked = int(np.count_nonzero(weights))
         weights = weights[known] / (np.sqrt(np.vecdot(weights, weights)) or 1)
         starts, ends = self._starts[ids[known]], self._starts[ids[known] + 1]
         lists = [slice(*both) for both in zip(starts.tolist(), ends.tolist(), strict=True)]
         owners = np.concatenate([self._owners[one] for one in lists])
         shares = np.concatenate([self._weights[one] for one in lists])
         shares *= np.repeat(weights, ends - starts)
-        cosines = np.bincount(owners, shares, minlength=self._count)
-        shared = np.bincount(owners, minlength=self._count)
-        fewer = np.minimum(asked, self._sizes)
-        return cosines, np.where(fewer < _ENOUGH, 1, shared / np.maximum(fewer, 1))
+        return _LookedUp(asked, owners, np.bincount(owners, shares, minlength=self._count))

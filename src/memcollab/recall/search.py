@@ -272,15 +272,17 @@ def _fused(
     visible = [partition.visible(harness) for partition, _ in places]
     bounds = np.concatenate([part.bound for part in scored])
     bounds[~np.concatenate(visible)] = -1
-    fitting = bounds.copy()
-    fitting[np.concatenate([part.anchor_likeness < recipe.min_anchor for part in scored])] = -1
+    fitting = bounds
+    if recipe.min_anchor > 0:
+        anchors = np.concatenate([part.anchor_likeness for part in scored])
+        fitting = np.where(anchors < recipe.min_anchor, -1, bounds)
     chosen: list[_Candidate] = []
     itself: list[int] = []
-    anchors = np.empty((min(recipe.limit, len(bounds)), len(query.vector)), query.vector.dtype)
+    vectors = np.empty((min(recipe.limit, len(bounds)), len(query.vector)), query.vector.dtype)
     for candidate in _falling(scored, fitting, recipe, itself):
-        cosines = np.vecdot(anchors[: len(chosen)], candidate.anchor)
+        cosines = np.vecdot(vectors[: len(chosen)], candidate.anchor)
         if cosines.max(initial=-1) <= recipe.max_overlap:
-            anchors[len(chosen)] = candidate.anchor
+            vectors[len(chosen)] = candidate.anchor
             chosen.append(candidate)
             if len(chosen) == recipe.limit:
                 break

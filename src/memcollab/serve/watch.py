@@ -141,6 +141,15 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+def _is_traced() -> bool:
+    """Whether somebody is there to receive spans: making one for nobody is not free either."""
+    if not _TRACED:
+        return False
+    from opentelemetry import trace
+
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 @contextmanager
 def memory_span(operation: str, bank: str, **attributes: Any) -> Iterator[dict[str, Any]]:
     """A span around one operation on a bank; what is put into the yielded dict becomes attributes.
@@ -149,7 +158,7 @@ def memory_span(operation: str, bank: str, **attributes: Any) -> Iterator[dict[s
     ``update_memory``, ``upsert_memory``.
     """
     found: dict[str, Any] = {}
-    if not _TRACED:
+    if not _is_traced():
         yield found
         return
     from opentelemetry import trace
