@@ -726,6 +726,26 @@ def test_answers_say_where_the_time_went(url: str) -> None:
     assert {"embed", "categorise", "guidance", "total"} <= set(stages)
 
 
+def test_a_log_that_nobody_reads_holds_up_nobody() -> None:
+    """Neither lines nor warnings wait for a reader, what waits is bounded, and what was dropped is
+    counted when somebody reads again."""
+    reads, writes = os.pipe()
+    with os.fdopen(writes, "w") as stream:
+        handler = watch.Unhurried(stream)
+        handler.setFormatter(watch.JsonLines())
+        for number in range(30_000):
+            level = logging.WARNING if number % 5_000 == 0 else logging.INFO
+            handler.emit(logging.LogRecord("x", level, "", 0, "line %d", (number,), None))
+        taken: list[str] = []
+        with os.fdopen(reads) as reader:
+            while "line 29999" not in (taken[-1] if taken else ""):
+                taken.append(reader.readline())
+    lines = [json.loads(line) for line in taken]
+    (lost,) = [line for line in lines if "dropped" in line["event"]]
+    assert lost["level"] == "warning"
+    assert lost["count"] + len(lines) - 1 == 30_000
+
+
 def test_the_log_is_json_without_secrets_or_tasks(two: tuple[str, Service]) -> None:
     """One object a request: who by id, what by route; no key, no words of a task."""
     url, service = two

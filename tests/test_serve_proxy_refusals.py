@@ -88,6 +88,25 @@ def test_what_there_is_not_is_told_in_openais_form(tmp_path: Path, behind: Upstr
         assert refused(aside, openai.NotFoundError).code == "NotFound"
 
 
+def test_a_bank_that_there_is_not_is_no_reason_to_go_unguided(
+    tmp_path: Path, behind: Upstream
+) -> None:
+    """Among many banks a name that none of them has is a slip, and is told before upstream is
+    asked."""
+    service = service_over(tmp_path, many=True, upstream=behind.url)
+    service.banks.create("team")
+    with serving(service) as url:
+        slip = refused(client(url, bank="/taem"), openai.NotFoundError)
+        assert "there is no bank 'taem'" in slip.message
+
+
+def test_a_server_without_upstream_says_how_to_name_one(tmp_path: Path) -> None:
+    """In place of a path that is not there."""
+    with serving(service_over(tmp_path / "team.db")) as url:
+        error = refused(client(url), openai.NotFoundError)
+        assert "memcollab serve --upstream" in error.message
+
+
 def test_a_body_that_is_too_large_is_told_in_openais_form(tmp_path: Path, behind: Upstream) -> None:
     """413 by what the header says, and by what comes in pieces, of a chat and of anything else."""
     service = service_over(tmp_path / "team.db", upstream=behind.url, limits=Limits(proxied=400))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from anyio import to_thread
@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from memcollab import __version__
-from memcollab.errors import BankError, MemCollabError
+from memcollab.errors import BankError, MemCollabError, NotFound
 from memcollab.serve import http
 from memcollab.serve.gate import Gate
 from memcollab.serve.mcp_http import Mcp
@@ -55,13 +55,12 @@ def build_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     # A request is held against each route in turn: first those that are asked most and are but one.
-    if service.proxy is not None:
-        app.add_api_route(
-            "/proxy/v1/{path:path}",
-            proxied,
-            methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            include_in_schema=False,
-        )
+    app.add_api_route(
+        "/proxy/v1/{path:path}",
+        proxied,
+        methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        include_in_schema=False,
+    )
     app.state.mcp = Mcp(service.limits.body)
     # It pushes nothing, so there is no stream to GET, and no session to DELETE.
     app.router.routes.append(Route("/mcp", app.state.mcp, methods=["POST"]))
@@ -123,7 +122,15 @@ async def proxied(request: Request) -> Response:
     recorded."""
     caller = http.caller_of(request, "recall")
     service = http.service_of(request)
-    assert service.proxy is not None
+    if service.proxy is None:
+        raise NotFound(
+            "this server has no model server to pass requests on to. "
+            "Next: memcollab serve --upstream https://…/v1"
+        )
+    # A name that no bank has is a slip of the caller's, and would go unguided for ever; a bank that
+    # cannot be read for now is none, and takes no agent down.
+    with suppress(BankError):
+        await http.tenant_of(request)
 
     async def ask(task: str, model: str) -> Begun:
         tenant = await http.tenant_of(request)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 LOG = logging.getLogger("memcollab.serve")
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 _MOMENT = 0.1
+_WAITING = 10_000
 _TRACED = find_spec("opentelemetry") is not None
 
 
@@ -43,36 +43,54 @@ class JsonLines(logging.Formatter):
 
 class Unhurried(logging.StreamHandler[Any]):
     """Writes the lines of a moment at once, in a thread of its own: whoever reads a log is woken by
-    each write, and a request would wait for that. Warnings are written when they come; the rest at
-    the latest after ``_MOMENT`` seconds, and when the program ends."""
+    each write, and a request would wait for that, for ever if nobody reads. Warnings are written
+    when they come; the rest at the latest after ``_MOMENT`` seconds, and when the program ends. Of
+    lines that cannot be written the last ``_WAITING`` are kept, and a line counts the others."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
-        self._lines: deque[str] = deque()
+        self._lines: deque[str] = deque(maxlen=_WAITING)
+        self._dropped = 0
         self._writing = threading.Lock()
+        self._urgent = threading.Event()
         threading.Thread(target=self._run, name="memcollab-log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
+            self._dropped += len(self._lines) == _WAITING
             self._lines.append(self.format(record) + self.terminator)
             if record.levelno >= logging.WARNING:
-                self.flush()
+                self._urgent.set()
         except Exception:  # noqa: BLE001 - as every handler of the standard library does it
             self.handleError(record)
 
     def flush(self) -> None:
         """Write what waits; at the program's end ``logging`` calls this, too."""
         with self._writing:
-            taken = []
+            dropped, self._dropped = self._dropped, 0
+            taken = [self._lost(dropped)] if dropped else []
             while self._lines:
                 taken.append(self._lines.popleft())
             if taken:
                 self.stream.write("".join(taken))
                 self.stream.flush()
 
+    def _lost(self, count: int) -> str:
+        """What stands in place of lines that were not written in time."""
+        record = logging.makeLogRecord(
+            {
+                "levelno": logging.WARNING,
+                "levelname": "WARNING",
+                "msg": "log lines dropped, for nobody read them",
+                "fields": {"count": count},
+            }
+        )
+        return self.format(record) + self.terminator
+
     def _run(self) -> None:
         while True:
-            time.sleep(_MOMENT)
+            self._urgent.wait(_MOMENT)
+            self._urgent.clear()
             try:
                 self.flush()
             except (OSError, ValueError):  # nobody reads any more, or the stream is closed
