@@ -81,6 +81,8 @@ def test_too_few_tasks_and_unknown_suites_are_said(tmp_path: Path) -> None:
     _write(path, [("a", "What is 1 plus 1?", None)])
     with pytest.raises(UsageError, match="only 1 test tasks of 'own', and 2 were asked for"):
         choose([Choice("own", 0, 2, path)], None)
+    with pytest.raises(UsageError, match="for 'house-rules' only"):
+        choose([Choice("gsm8k", test=1, test_seed=1)], None)
     with pytest.raises(UsageError, match=r"no suite 'gsm9k'. Valid: gsm8k, math500"):
         choose([Choice("gsm9k", 0, 2)], None)
 

@@ -24,6 +24,7 @@ from memcollab.bench.judge import Judgement, judge_ending
 from memcollab.bench.sandbox import PROGRAM, Bubblewrap, Confined, Unconfined, python_command
 from memcollab.bench.suites import house_rules
 from memcollab.bench.suites.house_rules import CONVENTIONS, HouseTask, generate
+from memcollab.bench.suites.house_rules.situations import TOOLS as TOOLS_OF
 from memcollab.bench.tasks import State
 from memcollab.errors import SandboxError
 from memcollab.recall import same_task
@@ -144,6 +145,34 @@ def test_load_gives_the_two_parts() -> None:
         assert task.module_text == (TOOLS / task.module).read_text(encoding="utf-8")
         assert task.category is None
     assert all(list(task.files) == [f"{task.module_name}.json"] for task in test)
+
+
+def test_another_test_seed_draws_tasks_that_nobody_saw() -> None:
+    """To confirm a result: the build part stays, no test task is one of seed 0's, and each is put
+    in a sentence of the test part, with an id of its own."""
+    build, test = house_rules.load()
+    same, fresh = house_rules.load(test_seed=1)
+    assert same == build
+    assert len(fresh) >= 70
+    assert not {task.task_id for task in fresh} & {task.task_id for task in test}
+    assert all(task.task_id.endswith("-s1") for task in fresh)
+    for task in fresh:
+        assert not any(same_task(task.task, known.task) for known in [*build, *test])
+    dealt = [
+        {(made.tool, made.part, _sentence(made)) for made in generate(seed)} for seed in (0, 1)
+    ]
+    assert dealt[0] == dealt[1]
+
+
+def _sentence(made: HouseTask) -> str:
+    """The sentence that a task was put in, with its blanks."""
+    level = TOOLS_OF[made.tool][made.level]
+    (found,) = (
+        sentence
+        for sentence in level.sentences
+        if re.match(re.sub(r"\\{\w+\\}", ".+", re.escape(sentence)), made.task.task)
+    )
+    return found
 
 
 def test_only_who_builds_finds_a_notice_on_the_door() -> None:

@@ -57,6 +57,11 @@ class SuiteChoice(BaseModel):
         description="runs of each build task by each builder; all after the first are sampled at "
         f"temperature {SAMPLING_TEMPERATURE}: more is found out, and self-contrast has pairs",
     )
+    test_seed: int = Field(
+        default=0,
+        ge=0,
+        description="draws the test part of house-rules anew, to confirm a result on other tasks",
+    )
 
 
 class Experiment(BaseModel):
@@ -175,7 +180,10 @@ class Experiment(BaseModel):
         Raises:
             UsageError: a suite cannot be read or holds too few.
         """
-        choices = [Choice(each.name, each.build, each.test, each.file) for each in self.suite]
+        choices = [
+            Choice(each.name, each.build, each.test, each.file, each.test_seed)
+            for each in self.suite
+        ]
         return choose(choices, data, seed=self.choice_seed)
 
 

@@ -25,13 +25,14 @@ from memcollab.bench.tasks import BenchTask
 from memcollab.errors import UsageError
 from memcollab.recall import same_task
 
+_HOUSE_RULES = "house-rules"
 Parts = tuple[list[BenchTask], list[BenchTask]]
 SUITES: Mapping[str, Callable[[Path | None], Parts]] = {
     "gsm8k": gsm8k.load,
     "math500": math500.load,
     "mbpp": mbpp.load,
     "humaneval": humaneval.load,
-    "house-rules": lambda data: house_rules.load(),  # noqa: ARG005 - generated, needs no data
+    _HOUSE_RULES: lambda data: house_rules.load(),  # noqa: ARG005 - generated, needs no data
 }
 
 
@@ -46,12 +47,14 @@ class Suite:
 
 @dataclass(frozen=True)
 class Choice:
-    """How many tasks of which suite: a built-in name, or a user's task file."""
+    """How many tasks of which suite: a built-in name, or a user's task file. ``test_seed`` draws
+    the test part of ``house-rules``, the one suite that is generated."""
 
     suite: str
     build: int = 0
     test: int = 0
     file: Path | None = None
+    test_seed: int = 0
 
 
 def choose(choices: Sequence[Choice], data: Path | None, *, seed: int = 0) -> list[Suite]:
@@ -87,6 +90,13 @@ def is_among(text: str, others: Iterable[str]) -> bool:
 
 
 def _parts(choice: Choice, data: Path | None) -> Parts:
+    if choice.test_seed and choice.suite != _HOUSE_RULES:
+        raise UsageError(
+            f"the suite {choice.suite!r} is what it is: test_seed {choice.test_seed!r} draws "
+            f"nothing. Valid: for {_HOUSE_RULES!r} only"
+        )
+    if choice.test_seed:
+        return house_rules.load(choice.test_seed)
     if choice.file is not None:
         return own.load(choice.file)
     try:

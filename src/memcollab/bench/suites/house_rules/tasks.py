@@ -1,13 +1,14 @@
 """Situations made into tasks: numbered, in two parts, with the tool and the check.
 
-A level's sentences are dealt out to the two parts, so no sentence is in both; names, things and
-amounts are drawn anew for each task, each of them once per tool while they last.
+A level's sentences are dealt out to the two parts, so no sentence is in both, and the same way
+whatever the seed: the build part of one seed shares none with the test part of another. Names,
+things and amounts are drawn anew for each task, each of them once per tool while they last.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
@@ -60,21 +61,35 @@ def generate(seed: int = 0) -> list[HouseTask]:
 
 
 def _of_tool(tool: str, levels: tuple[Level, ...], seed: int) -> list[HouseTask]:
-    draw = Draw(random.Random(f"{seed} {tool}"))  # noqa: S311 - a lot, not a secret
     source = _source(tool)
     made: list[HouseTask] = []
-    for number, level in enumerate(levels):
-        sentences = draw.shuffled(level.sentences)
+    drawn = zip(levels, _dealt(tool, levels), _drawn(tool, levels, seed), strict=True)
+    for number, (level, sentences, (_, situations)) in enumerate(drawn):
         each = len(sentences) // len(_PARTS)
-        for place, sentence in enumerate(sentences):
+        for place, (sentence, situation) in enumerate(zip(sentences, situations, strict=True)):
             part = _PARTS[place // each]
             task_id = f"house-rules-{tool}-{part}-l{number}-{place % each + 1:02d}"
-            situation = level.make(draw)
+            task_id += f"-s{seed}" if seed else ""
             task = _task(task_id, tool, source, situation, sentence, level.calls)
             task = _with_notice(task, tool) if part == "build" else task
             programs = [_program(tool, lines) for lines in (situation.right, *situation.naive)]
             made.append(HouseTask(task, tool, number, part, programs[0], tuple(programs[1:])))
     return sorted(made, key=lambda each: (each.part, each.task.task_id))
+
+
+def _dealt(tool: str, levels: tuple[Level, ...]) -> list[list[str]]:
+    """The sentences of each level, those of the build part first."""
+    return [sentences for sentences, _ in _drawn(tool, levels, 0)]
+
+
+def _drawn(
+    tool: str, levels: tuple[Level, ...], seed: int
+) -> Iterator[tuple[list[str], list[Situation]]]:
+    """Of each level its sentences in an order that is drawn, and a situation for each place."""
+    draw = Draw(random.Random(f"{seed} {tool}"))  # noqa: S311 - a lot, not a secret
+    for level in levels:
+        sentences = draw.shuffled(level.sentences)
+        yield sentences, [level.make(draw) for _ in sentences]
 
 
 def _task(
