@@ -11,7 +11,7 @@ from inspect_ai.log import read_eval_log
 from memcollab.bench.collect import collect
 from memcollab.bench.publish import publish, restore
 from memcollab.bench.scripted import Messages, ScriptedServer
-from memcollab.bench.suites import Suite
+from memcollab.bench.suites import Suite, house_rules
 from memcollab.bench.tasks import BenchTask, Maths
 from memcollab.errors import UsageError
 from memcollab.records import Trajectory
@@ -104,6 +104,24 @@ def test_a_task_of_no_suite_is_not_passed_on(logs: Path, tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"'gsm8k-test-7.*names every suite"):
         publish(SUITES[1:], logs, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_tasks_that_another_seed_draws_are_ours_too(tmp_path: Path) -> None:
+    """A table with a `test_seed` may share its folder with one without, and what merely looks like
+    such a task is not passed on."""
+    _, fresh = house_rules.load(test_seed=3)
+    with ScriptedServer(lambda _: "ANSWER: done") as server:
+        collect(fresh[:1], [f"echo@{server.url}"], tmp_path / "all", sandbox="none")
+        collect(
+            [task("house-rules-kiosk-test-l9-01-s3", "A private one")],
+            [f"echo@{server.url}"],
+            tmp_path / "other",
+            sandbox="none",
+        )
+    (written,) = publish(SUITES, tmp_path / "all", tmp_path / "out")
+    assert [sample.input for sample in read_eval_log(str(written)).samples or []] == [fresh[0].task]
+    with pytest.raises(UsageError, match="no suite of the experiment has"):
+        publish(SUITES, tmp_path / "other", tmp_path / "out2")
 
 
 def test_publishing_anew_touches_only_what_is_new(logs: Path, tmp_path: Path) -> None:

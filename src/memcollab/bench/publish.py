@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memcollab.bench.suites import Suite
+from memcollab.bench.suites.house_rules import is_drawn
 from memcollab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,12 +56,19 @@ def _check_known(suites: Iterable[Suite], root: Path) -> None:
     for path in sorted(root.rglob("*.eval")):
         for sample in read_eval_log_sample_summaries(str(path)):
             name = str(sample.id)
-            if name not in tasks and name.rpartition("+")[0] not in tasks:
+            if not _is_known(name, tasks):
                 raise UsageError(
                     f"the log {path.name!r} holds the task {name!r}, which no suite of the "
                     "experiment has: its text could not be withheld. "
                     "Next: publish with the experiment that names every suite and task of the logs"
                 )
+
+
+def _is_known(sample_id: str, tasks: Set[str]) -> bool:
+    """Whether it is one of the tasks, or one of ours: with guidance an id has a suffix, and tables
+    with other seeds may share the folder."""
+    ids = {sample_id, sample_id.rpartition("+")[0]}
+    return not ids.isdisjoint(tasks) or any(map(is_drawn, ids))
 
 
 def _copied(replaced: Mapping[str, str], root: Path, out: Path) -> list[Path]:

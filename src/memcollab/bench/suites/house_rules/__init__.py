@@ -33,12 +33,16 @@ neither of their own accord.
 
 from __future__ import annotations
 
+import re
+
 from memcollab.bench.suites.house_rules.situations import CONVENTIONS
 from memcollab.bench.suites.house_rules.tasks import HouseTask, generate
 from memcollab.bench.tasks import BenchTask
 from memcollab.recall import same_task
 
-__all__ = ["CONVENTIONS", "HouseTask", "generate", "load"]
+__all__ = ["CONVENTIONS", "HouseTask", "generate", "is_drawn", "load"]
+
+_SEEDED = re.compile(r"house-rules-\S+-s(\d{1,9})")
 
 
 def load(test_seed: int = 0) -> tuple[list[BenchTask], list[BenchTask]]:
@@ -53,3 +57,9 @@ def load(test_seed: int = 0) -> tuple[list[BenchTask], list[BenchTask]]:
     drawn = [each.task for each in generate(test_seed) if each.part == "test"]
     fresh = [each for each in drawn if not any(same_task(each.task, other) for other in known)]
     return build, fresh
+
+
+def is_drawn(task_id: str) -> bool:
+    """Whether that is a task of this suite, whatever seed draws it."""
+    seeded = _SEEDED.fullmatch(task_id)
+    return any(each.task.task_id == task_id for each in generate(int(seeded[1]) if seeded else 0))
