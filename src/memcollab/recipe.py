@@ -127,10 +127,11 @@ PAPER_V1 = Recipe(
     evidence=None,
 )
 PAPER_V2 = PAPER_V1.model_copy(update={"name": "paper-v2", "pairing": "paper-v2"})
+STRICT = DEFAULT.model_copy(update={"name": "strict", "min_anchor": 0.45})
 TRIAL = DEFAULT.model_copy(update={"name": "trial", "admission": "trial"})
 SINGLE = DEFAULT.model_copy(update={"name": "single", "pairing": "single"})
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT, TRIAL, PAPER_V1, PAPER_V2, SINGLE)}
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, STRICT, TRIAL, PAPER_V1, PAPER_V2, SINGLE)}
 
 
 def recipe(name: str | Recipe) -> Recipe:
