@@ -214,6 +214,32 @@ def test_harm_is_called_harm(tmp_path: Path) -> None:
     assert "other is worse than none over all cells" in page
 
 
+def test_one_cell_has_one_interval_wherever_it_stands(tmp_path: Path) -> None:
+    """A suite alone: the cell, its agent's mean, the arm's row and the headline say the same; the
+    interval over tools stands beside it."""
+    attempts = [
+        Attempt(
+            arm=arm,
+            suite="house",
+            agent="a",
+            task_id=str(task),
+            group=f"tool {task % 10}",
+            solved=arm == "default" and task < 20,
+            key="k",
+        )
+        for arm in ("none", "default")
+        for task in range(60)
+    ]
+    _, markdown = write_report(attempts, [], tmp_path, title="one cell")
+    page = markdown.read_text(encoding="utf-8").replace("\\", "")
+    assert set(re.findall(r"\+33\.3 (\[[^]]*\])(?! tokens)", page)) == {
+        "[+19.4, +45.2]",
+        re.search(r"over 10 groups (\[[^]]*\])", page)[1],  # type: ignore[index]
+    }
+    assert "+33 [" not in page
+    assert "With groups of tasks resampled whole: +33.3 [" in page
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """The error says where."""
     (tmp_path / "file").touch()

@@ -82,6 +82,47 @@ def test_seeds_of_a_task_are_averaged_first() -> None:
     assert (cell.against.won, cell.against.lost, cell.against.both) == (0, 0, 4)
 
 
+def test_a_mark_needs_the_interval_and_the_exact_test() -> None:
+    """Five won of 60 and none lost are no mark (p 0.0625), six are; over its one suite an arm shows
+    what its cell shows."""
+    for won, marked in ((5, False), (6, True)):
+        found = [
+            attempt(arm, str(task), arm == "default" and task < won)
+            for arm in ("none", "default")
+            for task in range(60)
+        ]
+        tables = tabulate(found)
+        cell = tables.cell("default", "maths", "a")
+        assert (cell in tables.better) is marked
+        assert tables.over("default", "a").difference == cell.against.difference
+        assert tables.over("default").difference == cell.against.difference
+
+
+def test_wins_of_one_group_are_one_observation() -> None:
+    """Ten tools of six tasks, all the wins with two of them: resampled tool by tool the interval
+    reaches 0, task by task it does not; tasks without groups have no such interval."""
+
+    def made(**fields: Any) -> list[Attempt]:
+        return [
+            attempt(arm, f"{tool}-{n}", arm == "default" and tool < 2, **fields, **grouped(tool))
+            for arm in ("none", "default")
+            for tool in range(10)
+            for n in range(6)
+        ]
+
+    def grouped(tool: int) -> dict[str, str]:
+        return {"group": f"tool-{tool}"}
+
+    tables = tabulate(made())
+    cell = tables.cell("default", "maths", "a")
+    assert cell.groups == 10
+    assert cell.against.difference.above_zero
+    assert cell.grouped.low <= 0 < cell.grouped.value == cell.against.difference.value
+    assert tables.over("default").grouped == cell.grouped
+    plain = [each.model_copy(update={"group": None}) for each in made()]
+    assert not tabulate(plain).cell("default", "maths", "a").grouped.known
+
+
 def test_the_order_of_attempts_decides_nothing() -> None:
     """Shuffled attempts give equal tables."""
     made = synthetic_attempts(tasks=4, arms=("none", "other", "default"))

@@ -277,6 +277,7 @@ def attempts(planned: Iterable[Planned], done: Mapping[Name, Done]) -> list[Atte
                 agent=each.agent.name,
                 source=each.source,
                 task_id=each.task.task_id,
+                group=each.task.module_name,
                 seed=each.settings.seed,
                 guidance_tokens=each.shown.tokens,
                 constraints=each.shown.constraints,

@@ -26,7 +26,9 @@ from memcollab.bench.attempts import Attempt, Failure
 from memcollab.bench.statistics import (
     NAN,
     NOTHING,
+    Cells,
     Estimate,
+    Groups,
     Paired,
     holm,
     macro_difference,
@@ -47,7 +49,7 @@ _OF_ONE_MODEL = frozenset({"own", "other"})
 MEASURES = ("turns", "tokens", "input_tokens", "output_tokens", "guidance_tokens", "seconds")
 NO_VERDICT = "no verdict"
 OUTCOMES: tuple[str, ...] = ("solved", *get_args(Failure), NO_VERDICT)
-UNPAIRED = Paired(NOTHING, 0, 0, 0, 0, NAN)
+UNPAIRED = Paired(NOTHING, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Cell:
     ``expected``, ``attempts`` and ``judged`` count attempts; every ``Estimate.n`` counts tasks.
     ``costs`` and ``changes`` are keyed by ``MEASURES``, per attempt. ``corrected`` is the p of
     ``against`` after Holm's correction over the cells of the label. ``guided`` counts the judged
-    attempts that were shown anything.
+    attempts that were shown anything. ``grouped`` is the difference with an interval over groups of
+    tasks, of which there are ``groups``; unknown where the tasks have none.
     """
 
     label: str
@@ -112,12 +115,15 @@ class Cell:
     changes: Mapping[str, Estimate]
     logs: tuple[LogUse, ...]
     corrected: float = NAN
+    grouped: Estimate = NOTHING
+    groups: int = 0
 
 
 @dataclass(frozen=True)
 class Overall:
     """A label over its suites (for one agent, or for all where ``agent`` is None): each cell of
-    equal weight. ``cells`` were run, of ``planned``."""
+    equal weight. ``cells`` were run, of ``planned``. ``grouped`` is the difference with an interval
+    over groups of tasks in the suites that have any; unknown where none has."""
 
     label: str
     arm: str
@@ -127,6 +133,7 @@ class Overall:
     accuracy: Estimate
     difference: Estimate
     changes: Mapping[str, Estimate]
+    grouped: Estimate = NOTHING
 
 
 @dataclass(frozen=True)
@@ -191,12 +198,12 @@ class Tables:
 
     @property
     def worse(self) -> tuple[Cell, ...]:
-        """Cells that are worse than the baseline beyond their interval."""
+        """Cells that are worse than the baseline: by interval and exact test (``Estimate.p``)."""
         return tuple(cell for cell in self.compared if cell.against.difference.below_zero)
 
     @property
     def better(self) -> tuple[Cell, ...]:
-        """Cells that are better than the baseline beyond their interval."""
+        """Cells that are better than the baseline: by interval and exact test (``Estimate.p``)."""
         return tuple(cell for cell in self.compared if cell.against.difference.above_zero)
 
     def cell(self, label: str, suite: str, agent: str) -> Cell:
@@ -348,6 +355,7 @@ class _Grid:
     expected: Mapping[str, int]
     attempts: Mapping[_Key, list[Attempt]]
     without: Mapping[_Place, Attempt]
+    groups: Groups
 
     @classmethod
     def of(cls, attempts: Sequence[Attempt], plan: Plan, baseline: str) -> _Grid:
@@ -372,6 +380,7 @@ class _Grid:
             expected={s: max(plan.suites.get(s, 0), len(tried[s])) for s in suites},
             attempts=cells,
             without={_place(each): each for each in attempts if each.arm == baseline},
+            groups=_groups(attempts),
         )
 
     def names(self) -> list[_Key]:
@@ -391,6 +400,8 @@ class _Grid:
         outcomes = Counter(_outcome(each) for each in found)
         sources = {each.source for each in found}
         pairs = {} if label == self.baseline else _pairs(found, self.without)
+        solved = _averages(pairs, "solved")
+        groups = self.groups.get(suite, {})
         return Cell(
             label=label,
             arm=self.origin[label][0],
@@ -405,9 +416,11 @@ class _Grid:
             outcomes={name: outcomes[name] for name in OUTCOMES},
             accuracy=share(math.fsum(_average(x, "solved") for x in tasks.values()), len(tasks)),
             costs={m: mean([_average(x, m) for x in tasks.values()]) for m in MEASURES},
-            against=paired(*_sides(_averages(pairs, "solved"))) if pairs else UNPAIRED,
+            against=paired(*_sides(solved)) if pairs else UNPAIRED,
             changes={m: mean_difference(*_sides(_averages(pairs, m))) for m in MEASURES},
             logs=_logs(found),
+            grouped=_over_groups({suite: {agent: solved}}, self.groups),
+            groups=len({groups[task] for task in solved if task in groups}),
         )
 
     def overall(self, label: str, agent: str | None, cells: Sequence[Cell]) -> Overall:
@@ -423,6 +436,7 @@ class _Grid:
             accuracy=mean_of([cell.accuracy for cell in mine]),
             difference=_macro(pairs, "solved"),
             changes={measure: _macro(pairs, measure) for measure in MEASURES},
+            grouped=_over_groups(_values(pairs, "solved"), self.groups),
         )
 
     def pairs(self, labels: Iterable[str], agents: Sequence[str]) -> dict[str, dict[str, _Pairs]]:
@@ -440,11 +454,33 @@ class _Grid:
 
 
 def _macro(pairs: Mapping[str, Mapping[str, _Pairs]], measure: str) -> Estimate:
-    suites = {
+    return macro_difference(_values(pairs, measure), shares=measure == "solved")
+
+
+def _values(pairs: Mapping[str, Mapping[str, _Pairs]], measure: str) -> Cells:
+    return {
         suite: {agent: _averages(found, measure) for agent, found in agents.items()}
         for suite, agents in pairs.items()
     }
-    return macro_difference(suites, shares=measure == "solved")
+
+
+def _over_groups(suites: Cells, groups: Groups) -> Estimate:
+    """The mean difference with an interval over groups; unknown where no task is in one."""
+    met = any(
+        task in groups.get(suite, {})
+        for suite, agents in suites.items()
+        for tasks in agents.values()
+        for task in tasks
+    )
+    return macro_difference(suites, groups=groups) if met else NOTHING
+
+
+def _groups(attempts: Iterable[Attempt]) -> Groups:
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for each in attempts:
+        if each.group is not None:
+            found[each.suite][each.task_id] = each.group
+    return found
 
 
 def _arms_of_several_sources(attempts: Iterable[Attempt]) -> set[str]:

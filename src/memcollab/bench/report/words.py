@@ -26,6 +26,7 @@ from memcollab.bench.report.figures import (
     NOT_RUN,
     amount,
     change,
+    interval,
     numbered,
     p_value,
     percent,
@@ -33,10 +34,14 @@ from memcollab.bench.report.figures import (
     points,
     signed,
 )
-from memcollab.bench.statistics import Estimate
-from memcollab.bench.tables import OUTCOMES, Balance, Cell, Tables
+from memcollab.bench.statistics import LEVEL, Estimate
+from memcollab.bench.tables import OUTCOMES, Balance, Cell, Overall, Tables
 
 _MAX_ERRORS = 12
+_GROUPED = (
+    " Over groups: tasks that ask for the same module are one group, and may be won or lost "
+    "together; the interval resamples groups whole and is moved outwards for their small number."
+)
 
 
 @dataclass(frozen=True)
@@ -151,11 +156,18 @@ def _claim(tables: Tables) -> str:
     return (
         f"{plain(tables.focus)} against {plain(tables.baseline)}: {points(over.difference)} "
         f"points, the mean of {len(mine)} of {over.planned} cells ({over.difference.n:,} pairs). "
-        f"{_verdict(over.difference)} "
-        f"Beyond their interval, {better} of its cells are better than {plain(tables.baseline)} "
-        f"and {worse} worse. Turns per attempt: {change(over.changes['turns'], 2)}; "
+        f"{_verdict(over.difference)} {_over_groups(over)}"
+        f"Of its cells {better} are better than {plain(tables.baseline)} "
+        f"and {worse} worse, beyond interval and exact test. "
+        f"Turns per attempt: {change(over.changes['turns'], 2)}; "
         f"tokens: {change(over.changes['tokens'], 0)}."
     )
+
+
+def _over_groups(over: Overall) -> str:
+    if not over.grouped.known:
+        return ""
+    return f"With groups of tasks resampled whole: {points(over.grouped)}. "
 
 
 def _verdict(difference: Estimate) -> str:
@@ -163,11 +175,16 @@ def _verdict(difference: Estimate) -> str:
         return "The interval lies above 0: it helped."
     if difference.below_zero:
         return "The interval lies below 0: it did harm."
+    if difference.low > 0 or difference.high < 0:
+        return f"The exact test says that this may be chance (p {p_value(difference.p)})."
     return "The interval holds 0: help and harm cannot be told apart here."
 
 
 def _arms_table(tables: Tables) -> Table:
-    heads = ("arm", "accuracy", "difference, points", "cells", "better", "worse", "turns", "tokens")
+    heads = ["arm", "accuracy", "difference, points", "cells", "better", "worse", "turns", "tokens"]
+    grouped = any(each.grouped.known for each in tables.overall)
+    if grouped:
+        heads.insert(3, "over groups")
     rows: list[Sequence[str | Entry]] = []
     for label in tables.labels:
         over = tables.over(label)
@@ -178,6 +195,7 @@ def _arms_table(tables: Tables) -> Table:
                 plain(label),
                 percent(over.accuracy),
                 _difference(over.difference) if memory else "–",
+                *([_difference(over.grouped) if memory else "–"] if grouped else []),
                 f"{over.cells} of {over.planned}",
                 str(sum(cell in tables.better for cell in mine)) if memory else "–",
                 str(sum(cell in tables.worse for cell in mine)) if memory else "–",
@@ -189,8 +207,9 @@ def _arms_table(tables: Tables) -> Table:
         "Every arm over its suites and agents, each cell of equal weight: accuracies of arms with "
         "other cells cannot be compared, differences can. They are paired, to "
         f"{plain(tables.baseline)}; turns and tokens are differences per attempt. Better and "
-        "worse: cells whose interval lies wholly on that side of 0; among 40 cells without any "
-        "effect, one on either side is expected by chance.",
+        "worse: cells whose interval lies wholly on that side of 0 and whose exact McNemar p is "
+        f"below {LEVEL}; among 40 cells without any effect, one on either side is expected by "
+        f"chance.{_GROUPED if grouped else ''}",
         heads,
         rows,
     )
@@ -211,6 +230,7 @@ def _accuracy(tables: Tables) -> tuple[Block, ...]:
 
 def _accuracy_table(tables: Tables, agent: str) -> Table:
     rows: list[Sequence[str | Entry]] = []
+    grouped = any(cell.grouped.known for cell in tables.cells if cell.agent == agent)
     for label in tables.labels:
         over = tables.over(label, agent)
         if not over.cells:
@@ -226,7 +246,7 @@ def _accuracy_table(tables: Tables, agent: str) -> Table:
         f"difference to {plain(tables.baseline)} in points with its interval (bootstrap over "
         "tasks), tasks won and lost, and the p of the exact McNemar test, raw and (in brackets) "
         "after Holm's correction over the cells of the arm. The mean gives each suite equal "
-        "weight. A cell links to its logs.",
+        f"weight. A cell links to its logs.{_GROUPED if grouped else ''}",
         ("arm", *map(plain, tables.suites), "mean"),
         rows,
     )
@@ -239,10 +259,14 @@ def _accuracy_entry(cell: Cell) -> Entry:
     if cell.against.difference.known:
         pair = cell.against
         lines += [
-            points(pair.difference, 0),
+            points(pair.difference),
             f"won {pair.won}, lost {pair.lost}",
             f"p {p_value(pair.p)} ({p_value(cell.corrected)})",
         ]
+        if cell.grouped.known:
+            lines.append(
+                f"over {numbered(cell.groups, 'group')} {interval(cell.grouped.times(100))}"
+            )
     tone = _tone(cell.against.difference)
     return Entry("\n".join(lines), link=f"#{_anchor(cell)}", tone=tone)
 
@@ -570,7 +594,8 @@ def _origins(tables: Tables, frame: Frame) -> tuple[Block, ...]:
         f"All {tables.records:,} records, one a line, are in attempts.jsonl beside this page; each "
         "names its log and sample. Below, the logs of every cell. Intervals: Wilson for shares; "
         "bootstrap over tasks for differences and means (10,000 resamples, seed 0), with one won "
-        "and one lost pseudo-task added where values are shares; over several cells, tasks are "
+        "and one lost pseudo-task added where values are differences of shares (so that an "
+        "interval's centre lies nearer to 0 than the value); over several cells, tasks are "
         "resampled within their suite with all their agents together."
     )
     heads = ("arm", "suite", "agent", "attempts", "log", "samples")
