@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -219,6 +221,53 @@ def test_an_experiment_is_evidence(
     assert report.saving.tokens is not None
     assert report.saving.tokens > 0
     assert report.saving.guidance_tokens > 20
+
+
+def test_a_report_of_a_part_of_an_experiment(
+    tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for one arm and one agent, the report holds these and memory none, says that it is a
+    part, needs no bank of other arms, and links to the logs that it is told of; an arm that is not
+    in the experiment is refused with those that are."""
+    arms = ["none", "default", "own"]
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        path = described(tmp_path, {"adept": one.url, "novice": two.url}, arms)
+        experiment, place = load_experiment(path), Place(tmp_path / "out")
+        suites, runner = experiment.choose(None), run.Runner(sandbox)
+        run.build(experiment, suites, place, runner)
+        run.learn(experiment, place, writer=ScriptedModel(writer))
+        run.run(experiment, plan.plan(experiment, suites, place), place, runner)
+    place.bank(Memory("single", ("novice",))).unlink()
+    published = tmp_path / "published"
+    place.logs.rename(published)
+    place.logs.symlink_to(published)
+
+    def command(*options: str) -> int:
+        arguments = ["memcollab", "bench", "report", str(path), "--dir", str(place.root)]
+        monkeypatch.setattr(sys, "argv", [*arguments, *options])
+        try:
+            main()
+        except SystemExit as left:
+            return int(left.code or 0)
+        return 0
+
+    part = ["--arm", "default", "--agent", "novice", "--suite", "kiosk"]
+    report = tmp_path / "here" / "report"
+    assert command(*part, "--out", str(report), "--logs", str(published)) == 0
+    page = (report / "report.md").read_text("utf-8")
+    assert page.startswith("# Does memory help? kiosk: novice; none, default\n")
+    assert "2 of 3 arms (none, default); 1 of 1 suites (kiosk); 1 of 2 agents (novice)" in page
+    assert "The whole plan has 12 attempts." in page
+    assert "4 of 4 planned attempts of this part were made; all have a verdict." in page
+    records = (report / "attempts.jsonl").read_text("utf-8").splitlines()
+    assert {(json.loads(each)["arm"], json.loads(each)["agent"]) for each in records} == {
+        ("none", "novice"),
+        ("default", "novice"),
+    }
+    links = re.findall(r"\]\(<([^>]*)>\)", page)
+    assert links
+    assert all((report / unquote(link)).resolve().parent == published for link in links)
+    assert command("--arm", "defalt") == 2
 
 
 def test_a_bank_that_learned_a_test_task_is_refused(tmp_path: Path, sandbox: str) -> None:

@@ -6,6 +6,7 @@ import re
 import runpy
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -191,6 +192,45 @@ def test_half_a_run_says_what_is_missing(tmp_path: Path) -> None:
     assert re.search(r"attempts are missing from cells that were begun", page)
     assert "Not run for coder-0.5b: default." in page
     assert "The arm default has no pair with none yet." in page
+
+
+def test_a_part_of_the_plan_is_called_a_part(tmp_path: Path) -> None:
+    """The report says what of the plan it shows, that this was chosen when it was made, and how
+    many of the planned attempts there are; a plan that was carried out says so in numbers."""
+    attempts = synthetic_attempts(tasks=4, arms=("none", "own"))
+    agents = ("coder-0.5b", "coder-1.5b")
+    suites = dict.fromkeys(MADE["SUITES"], 4)
+    whole = Plan((*MADE["ARMS"],), suites, (*agents, "smollm"), 360)
+    part = Plan(("none", "own"), suites, agents, 80, whole)
+    _, page = write_report(attempts, [], tmp_path, title="part", plan=part)
+    text = page.read_text(encoding="utf-8")
+    assert "2 of 6 arms (none, own); 5 of 5 suites" in text
+    assert "2 of 3 agents (coder-0.5b, coder-1.5b). The whole plan has 360 attempts." in text
+    assert "chosen when this report was made" in text
+    judged = [each.model_copy(update={"solved": each.solved or False}) for each in attempts]
+    _, page = write_report(judged, [], tmp_path, title="part", plan=part)
+    assert "80 of 80 planned attempts of this part were made; all have" in page.read_text("utf-8")
+    _, page = write_report(judged[:70], [], tmp_path, title="part", plan=part)
+    assert "70 of 80 planned attempts of this part were made." in page.read_text("utf-8")
+    _, page = write_report(judged, [], tmp_path, title="all")
+    assert "planned" not in page.read_text("utf-8")
+
+
+def test_links_to_logs_lead_there_from_any_folder(tmp_path: Path) -> None:
+    """Wherever a report is written, and wherever its logs lie, its links lead to them."""
+    attempts = synthetic_attempts(tasks=2, arms=("none", "default"))
+    for name in {each.log for each in attempts if each.log}:
+        log = tmp_path / "elsewhere" / "published" / name
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+    for folder in (tmp_path / "report", tmp_path / "elsewhere" / "a" / "b", tmp_path):
+        root = tmp_path / "elsewhere" / "published"
+        page, markdown = write_report(attempts, [], folder, title="links", logs_root=root)
+        found = _Page(page.read_text(encoding="utf-8")).values("href")
+        links = {unquote(link) for link in found if not link.startswith("#")}
+        assert len(links) == 2 * 5 * 2
+        assert all((folder / link).is_file() for link in links)
+        assert set(re.findall(r"\]\(<([^>]*)>\)", markdown.read_text("utf-8"))) <= links
 
 
 def test_a_report_of_nothing_is_a_report(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ Everything an experiment makes lies in one folder: ``build/`` (Inspect logs of t
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,7 @@ from memcollab.bench.arms import ARMS, Arm, arm_like
 from memcollab.bench.evaluate import Harness, Settings
 from memcollab.bench.roster import AgentSpec, check_agents
 from memcollab.bench.suites import Choice, Suite, choose
+from memcollab.bench.tables import BASELINE
 from memcollab.errors import UsageError
 from memcollab.recipe import Recipe, recipe
 
@@ -123,6 +125,29 @@ class Experiment(BaseModel):
         """The recipe of that name with the experiment's changes."""
         return Recipe.model_validate(recipe(name).model_dump() | self.recipe)
 
+    def part(
+        self,
+        arms: Collection[str] = (),
+        suites: Collection[str] = (),
+        agents: Collection[str] = (),
+    ) -> Self:
+        """The same of these arms, suites and measured agents alone; of none named, of all. The arm
+        without memory stays: it is what the others are compared with.
+
+        Raises:
+            UsageError: the experiment has no such arm, suite or agent.
+        """
+        measured = {AgentSpec.parse(each).name: each for each in self.agents}
+        _refuse_strange("arm", arms, [arm.name for arm in self.arms])
+        _refuse_strange("suite", suites, [each.name for each in self.suite])
+        _refuse_strange("agent", agents, list(measured))
+        kept = {
+            "arms": tuple(x for x in self.arms if not arms or x.name in {BASELINE, *arms}),
+            "suite": tuple(x for x in self.suite if not suites or x.name in suites),
+            "agents": tuple(x for n, x in measured.items() if not agents or n in agents),
+        }
+        return self.model_copy(update=kept)
+
     def specs(self, names: tuple[str, ...]) -> list[AgentSpec]:
         """The agents of these names.
 
@@ -177,6 +202,15 @@ class Experiment(BaseModel):
         """
         choices = [Choice(each.name, each.build, each.test, each.file) for each in self.suite]
         return choose(choices, data, seed=self.choice_seed)
+
+
+def _refuse_strange(what: str, named: Collection[str], valid: Sequence[str]) -> None:
+    strange = sorted(set(named) - set(valid))
+    if strange:
+        raise UsageError(
+            f"the experiment has no {what} {strange[0]!r}. Valid: {', '.join(valid)}. "
+            f"Next: --{what} with one of these"
+        )
 
 
 def load_experiment(path: Path) -> Experiment:

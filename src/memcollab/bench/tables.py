@@ -72,11 +72,14 @@ class Ledger:
 @dataclass(frozen=True)
 class Plan:
     """What was to be run, in the order of showing it: arms, agents, and per suite the attempts of
-    one cell (tasks × seeds). What the attempts hold beyond it is shown too."""
+    one cell (tasks × seeds); ``attempts`` in all, where that is known. What the attempts hold
+    beyond it is shown too. ``whole`` is the plan of which this is a part."""
 
     arms: tuple[str, ...] = ()
     suites: Mapping[str, int] = field(default_factory=dict)
     agents: tuple[str, ...] = ()
+    attempts: int | None = None
+    whole: Plan | None = None
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def write_report(
     title = plain(title)
     page = out if out.suffix == ".html" else out / "report.html"
     tables = tabulate(attempts, ledgers, plan=plan, baseline=baseline, focus=focus, entries=entries)
-    frame = Frame(notes, settings or {}, _paths(page.parent, logs_root))
+    frame = Frame(notes, settings or {}, _paths(page.parent, logs_root), plan or Plan())
     made = sections(tables, frame)
     texts = {page: html(title, made), page.with_suffix(".md"): _markdown(page, title, made)}
     texts |= {page.with_name(_file(page, chart)): chart.svg for chart in _charts(made)}

@@ -35,7 +35,7 @@ from memcollab.bench.report.figures import (
     signed,
 )
 from memcollab.bench.statistics import LEVEL, Estimate
-from memcollab.bench.tables import OUTCOMES, Balance, Cell, Overall, Tables
+from memcollab.bench.tables import OUTCOMES, Balance, Cell, Overall, Plan, Tables
 
 _MAX_ERRORS = 12
 _GROUPED = (
@@ -46,12 +46,13 @@ _GROUPED = (
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around the numbers: notes and settings of the run, and for the name of a log the
-    path from the report to it, if it is there."""
+    """What stands around the numbers: notes and settings of the run, for the name of a log the
+    path from the report to it, if it is there, and what was planned."""
 
     notes: Sequence[str]
     settings: Mapping[str, str]
     path_of: Callable[[str], str | None]
+    plan: Plan
 
 
 def sections(tables: Tables, frame: Frame) -> tuple[Section, ...]:
@@ -84,7 +85,8 @@ def _asked(tables: Tables, frame: Frame) -> tuple[Block, ...]:
         f"Suites: {_list(tables.suites)}. Agents: {_list(tables.agents)}."
     )
     settings = [(plain(name), plain(value)) for name, value in frame.settings.items()]
-    blocks: list[Block] = [Paragraph(asked), Paragraph(_smallness(tables)), *_missing(tables)]
+    blocks: list[Block] = [Paragraph(asked), *_part(frame.plan)]
+    blocks += [Paragraph(_smallness(tables)), *_missing(tables, frame.plan)]
     if frame.notes:
         blocks.append(Bullets(tuple(plain(note, 2000) for note in frame.notes)))
     if settings:
@@ -114,12 +116,34 @@ def _smallness(tables: Tables) -> str:
     )
 
 
-def _missing(tables: Tables) -> tuple[Block, ...]:
+def _part(plan: Plan) -> tuple[Block, ...]:
+    whole = plan.whole
+    if whole is None:
+        return ()
+    kinds = (
+        ("arms", plan.arms, whole.arms),
+        ("suites", list(plan.suites), list(whole.suites)),
+        ("agents", plan.agents, whole.agents),
+    )
+    shown = "; ".join(
+        f"{len(mine)} of {len(of)} {kind} ({_list(mine)})" for kind, mine, of in kinds
+    )
+    text = (
+        "It shows a part of what was planned, and the part was chosen when this report was made: "
+        f"{shown}. The whole plan has {whole.attempts:,} attempts."
+    )
+    return (Paragraph(text),)
+
+
+def _missing(tables: Tables, plan: Plan) -> tuple[Block, ...]:
     absent = [cell for cell in tables.cells if not cell.attempts]
     begun = [cell for cell in tables.cells if cell.attempts]
     lacking = sum(max(cell.expected - cell.attempts, 0) for cell in begun)
     unjudged = sum(cell.attempts - cell.judged for cell in begun)
     items = []
+    here = " of this part" if plan.whole else ""
+    if plan.attempts is not None and tables.records < plan.attempts:
+        items.append(f"{tables.records:,} of {plan.attempts:,} planned attempts{here} were made.")
     if absent:
         items.append(f"{numbered(len(absent), 'cell')} of {len(tables.cells)} not run.")
     if lacking:
@@ -133,8 +157,12 @@ def _missing(tables: Tables) -> tuple[Block, ...]:
         )
     if tables.replaced:
         items.append(f"{numbered(tables.replaced, 'record')} left out: a later one replaces it.")
-    whole = "Every planned attempt was made and has a verdict."
-    return (Bullets(tuple(items)),) if items else (Paragraph(whole),) if begun else ()
+    if items or not begun:
+        return (Bullets(tuple(items)),) if items else ()
+    if plan.attempts is None:
+        return (Paragraph("No cell lacks an attempt that another has; all have a verdict."),)
+    made = f"{tables.records:,} of {plan.attempts:,} planned attempts{here} were made"
+    return (Paragraph(f"{made}; all have a verdict."),)
 
 
 # ---- headline
