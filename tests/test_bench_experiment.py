@@ -452,6 +452,24 @@ def test_a_wrong_description_is_refused_with_its_place(
         load_experiment(path)
 
 
+def test_series_hold_arms_that_differ_in_number_alone(tmp_path: Path) -> None:
+    """The number of an arm that names none is the experiment's; an arm that differs in its place,
+    too, is in a series of its own."""
+    arms: list[object] = [
+        "none",
+        "default",
+        "own",
+        {"name": "first", "like": "default", "place": "before"},
+        {"name": "first-k1", "like": "default", "place": "before", "limit": 1},
+        {"name": "k1", "like": "default", "limit": 1},
+    ]
+    path = described(tmp_path, {"a": "http://127.0.0.1:9/v1"}, arms, limit=3)
+    assert load_experiment(path).series == [
+        [("1", "k1"), ("3", "default")],
+        [("1", "first-k1"), ("3", "first")],
+    ]
+
+
 def test_an_experiment_changes_the_method_for_every_memory_alike(tmp_path: Path) -> None:
     """What ``recipe`` changes holds in each recipe, which otherwise stays as it is, and the
     settings of the report tell it; what is no setting, or tells the arms apart, is refused."""

@@ -21,7 +21,7 @@ from memcollab.errors import UsageError
 
 MADE = runpy.run_path(str(Path(__file__).with_name("synthetic_attempts.py")))
 synthetic_attempts, LEDGERS = MADE["synthetic_attempts"], MADE["LEDGERS"]
-ENTRIES = [("1", "default-k1"), ("3", "default")]
+ENTRIES = [[("1", "default-k1"), ("3", "default")]]
 HOSTILE = (
     "</svg><script>alert(1)</script>|*_`[x](javascript:y) https://evil.example @all \u202e\x1b"
 )
@@ -167,7 +167,7 @@ def test_names_and_errors_are_text_and_nothing_else(tmp_path: Path) -> None:
         title=HOSTILE,
         notes=[HOSTILE],
         settings={HOSTILE: HOSTILE},
-        entries=[("1", HOSTILE), (HOSTILE, "default")],
+        entries=[[("1", HOSTILE), (HOSTILE, "default")]],
         logs_root=tmp_path / "logs",
     )
     page = _Page(html.read_text(encoding="utf-8"))
@@ -252,6 +252,23 @@ def test_harm_is_called_harm(tmp_path: Path) -> None:
     assert "The interval lies below 0: it did harm." in page
     assert "Worse than none: other on mbpp, read by a: −100.0" in page
     assert "other is worse than none over all cells" in page
+
+
+def test_pictures_are_described_in_their_units(tmp_path: Path) -> None:
+    """Shares have no sign, differences have one, and of one value nothing is best and worst."""
+    attempts = [
+        Attempt(arm=arm, suite="s", agent="a", task_id=str(t), source=source, solved=t < 3, key="k")
+        for arm, source in (("none", None), ("default", "a"))
+        for t in range(10)
+    ]
+    page, _ = write_report(attempts, [], tmp_path, title="alt")
+    alts = _Page(page.read_text(encoding="utf-8")).values("aria-label")
+    assert any("values from 30 % to 30 %." in alt for alt in alts)
+    assert any("values from 0.0 points to 0.0 points." in alt for alt in alts)
+    assert [alt for alt in alts if "Heat map" in alt] == [
+        "Heat map of memories by reading agents. "
+        "Alone: default · a read by a, 0.0 [−25.0, +25.0] points."
+    ]
 
 
 def test_one_cell_has_one_interval_wherever_it_stands(tmp_path: Path) -> None:

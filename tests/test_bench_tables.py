@@ -156,7 +156,7 @@ def test_half_a_run_has_every_planned_cell() -> None:
 @pytest.mark.parametrize("attempts", [[], [attempt("default", "1", True)]])
 def test_nothing_to_compare_is_no_error(attempts: list[Attempt]) -> None:
     """No attempts, or none without memory, give tables without a difference."""
-    tables = tabulate(attempts, LEDGERS, entries=[("1", "default")])
+    tables = tabulate(attempts, LEDGERS, entries=[[("1", "default")]])
     assert tables.compared == tables.worse == tables.better == ()
     assert tables.labels[0] == "none"
 
@@ -219,16 +219,18 @@ def test_an_arm_of_several_sources_has_a_label_for_each() -> None:
     assert tables.replaced == 0
 
 
-def test_entries_keep_their_order_and_stand_apart_from_transfer() -> None:
-    """Points come in the order given, on suites where at least two of the arms were run."""
+def test_entries_keep_their_order_and_every_memory_is_in_the_transfer() -> None:
+    """Points come in the order given, on suites where at least two of the arms were run; no arm is
+    left out of the transfer matrix."""
     arms = ("none", "default", "default-k1", "default-k5")
     made = synthetic_attempts(tasks=6, arms=arms)
     made = [x for x in made if "-k" not in x.arm or x.suite == "mbpp"]
     order = [("1", "default-k1"), ("3", "default"), ("5", "default-k5")]
-    tables = tabulate(made, entries=order)
+    tables = tabulate(made, entries=[order])
     assert {point.suite for point in tables.entries} == {"mbpp"}
     assert [point.label for point in tables.entries] == ["1", "3", "5"] * 2
-    assert {each.row for each in tables.transfer} == {"default · coder-0.5b+coder-1.5b"}
+    assert {point.series for point in tables.entries} == {"default-k1 to default-k5"}
+    assert {each.row.partition(" ")[0] for each in tables.transfer} == {*arms} - {"none"}
 
 
 def test_balance_breaks_even_where_tokens_are_saved() -> None:

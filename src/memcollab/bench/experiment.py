@@ -148,6 +148,20 @@ class Experiment(BaseModel):
         }
         return self.model_copy(update=kept)
 
+    @property
+    def series(self) -> list[list[tuple[str, str]]]:
+        """Arms that differ in the number of entries alone, from few to many: (number, arm)."""
+        alike: dict[str, list[tuple[int, str]]] = {}
+        for arm in self.arms:
+            if arm.runs is not None and arm.show != "examples":
+                rest = arm.model_copy(update={"name": "-", "limit": None}).model_dump_json()
+                alike.setdefault(rest, []).append((arm.limit or self.limit, arm.name))
+        return [
+            [(str(limit), name) for limit, name in sorted(found)]
+            for found in alike.values()
+            if len({limit for limit, _ in found}) > 1
+        ]
+
     def specs(self, names: tuple[str, ...]) -> list[AgentSpec]:
         """The agents of these names.
 

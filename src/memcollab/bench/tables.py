@@ -148,10 +148,17 @@ class Transfer:
     difference: Estimate
 
 
+# Arms that differ in the number of entries alone, from few to many: (number, arm).
+Series = Sequence[tuple[str, str]]
+
+
 @dataclass(frozen=True)
 class EntryPoint:
-    """What a number of entries changed for an agent on a suite."""
+    """What a number of entries changed for an agent on a suite. ``series`` names the arms
+    that differ in the number alone, the first and the last of them."""
 
+    series: str
+    arm: str
     label: str
     suite: str
     agent: str
@@ -239,20 +246,14 @@ def tabulate(
     plan: Plan | None = None,
     baseline: str = BASELINE,
     focus: str = FOCUS,
-    entries: Sequence[tuple[str, str]] = (),
+    entries: Sequence[Series] = (),
 ) -> Tables:
-    """The tables of ``attempts``.
-
-    ``entries`` lists (label, arm) from few entries to many; those arms stand apart from the
-    transfer matrix, but for ``focus``. Nothing of it fails on attempts that are only half there.
-    """
+    """The tables of ``attempts``. Nothing of it fails on attempts that are only half there."""
     ledger = {each.arm: each for each in ledgers}
     kept = _latest(attempts)
     grid = _Grid.of(kept, plan or Plan(), baseline)
     cells = _corrected([grid.cell(*key) for key in grid.names()])
     overall = tuple(grid.overall(label, agent, cells) for label, agent in grid.rows())
-    apart = {arm for _, arm in entries} - {focus}
-    shown = [label for label in grid.labels if grid.origin[label][0] not in apart]
     return Tables(
         baseline=baseline,
         focus=focus,
@@ -261,8 +262,8 @@ def tabulate(
         agents=grid.agents,
         cells=cells,
         overall=overall,
-        transfer=_transfer(grid, set(shown)),
-        entries=_entries(grid, cells, entries),
+        transfer=_transfer(grid),
+        entries=tuple(x for series in entries for x in _entries(grid, cells, series)),
         balances=tuple(_balance(arm, ledger.get(arm), grid) for arm in grid.arms_with_memory()),
         errors=_errors(kept),
         replaced=len(attempts) - len(kept),
@@ -526,11 +527,11 @@ def _corrected(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     )
 
 
-def _transfer(grid: _Grid, labels: set[str]) -> tuple[Transfer, ...]:
+def _transfer(grid: _Grid) -> tuple[Transfer, ...]:
     """Rows: memories of one model by its name, then the arms whose memory several models share."""
     rows: dict[str, dict[_Key, list[Attempt]]] = {}
     for key, found in grid.attempts.items():
-        for each in found if key[0] in labels else ():
+        for each in found:
             if each.source is not None:
                 rows.setdefault(_row(each), {}).setdefault(key, []).append(each)
     # Memories of one model first; then in the order of the arms.
@@ -562,21 +563,27 @@ def _of_agent(
     return found
 
 
-def _entries(
-    grid: _Grid, cells: Sequence[Cell], entries: Sequence[tuple[str, str]]
-) -> tuple[EntryPoint, ...]:
-    arms = {arm for _, arm in entries}
+def _entries(grid: _Grid, cells: Sequence[Cell], series: Series) -> tuple[EntryPoint, ...]:
+    arms = [arm for _, arm in series]
     # A suite on which only one of the arms was run shows no effect of the number.
     ran: dict[str, set[str]] = defaultdict(set)
     for cell in cells:
         if cell.arm in arms and cell.against.difference.known:
             ran[cell.suite].add(cell.arm)
     return tuple(
-        EntryPoint(label, suite, agent, cell.against.difference, cell.changes["turns"])
+        EntryPoint(
+            f"{arms[0]} to {arms[-1]}",
+            arm,
+            label,
+            suite,
+            agent,
+            cell.against.difference,
+            cell.changes["turns"],
+        )
         for suite in grid.suites
         if len(ran[suite]) > 1
         for agent in grid.agents
-        for label, arm in entries
+        for label, arm in series
         for cell in cells
         if (cell.arm, cell.suite, cell.agent) == (arm, suite, agent)
     )

@@ -192,7 +192,6 @@ def report(
     place = planning.Place(folder or experiment.with_suffix(""))
     planned = planning.plan(described, described.choose(data), place)
     outline = planning.outline(described, whole)
-    entries = [(str(arm.limit), arm.name) for arm in described.arms if arm.limit]
     page, text = write_report(
         planning.attempts(planned, planning.known(place.logs)),
         running.ledgers(described, place),
@@ -200,7 +199,7 @@ def report(
         title=title or _title(described.name, outline),
         notes=note or (),
         settings=described.told(),
-        entries=entries,
+        entries=described.series,
         logs_root=logs or place.logs,
         plan=outline,
     )

@@ -25,7 +25,7 @@ from memcollab.bench.report.figures import plain
 from memcollab.bench.report.markdown import markdown
 from memcollab.bench.report.page import html
 from memcollab.bench.report.words import Frame, sections
-from memcollab.bench.tables import BASELINE, FOCUS, Ledger, Plan, tabulate
+from memcollab.bench.tables import BASELINE, FOCUS, Ledger, Plan, Series, tabulate
 from memcollab.errors import UsageError
 
 __all__ = ["write_report"]
@@ -39,7 +39,7 @@ def write_report(
     title: str,
     notes: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
-    entries: Sequence[tuple[str, str]] = (),
+    entries: Sequence[Series] = (),
     logs_root: Path | None = None,
     plan: Plan | None = None,
     baseline: str = BASELINE,
@@ -50,9 +50,10 @@ def write_report(
     ``out`` is the HTML file if it ends in ``.html``, else a folder for ``report.html``. Beside it
     stand the Markdown, its charts as SVG, and ``attempts.jsonl`` with every record.
 
-    ``entries`` lists (label, arm) from few entries to many. ``logs_root`` is the folder that the
-    attempts' ``log`` is relative to: a log that is there becomes a link. ``plan`` is what was to be
-    run; without it, what is missing is measured against what any arm has.
+    ``entries`` lists series of arms that differ in the number of entries alone. ``logs_root`` is
+    the folder that the attempts' ``log`` is relative to: a log that is there becomes a link.
+    ``plan`` is what was to be run; without it, what is missing is measured against what any arm
+    has.
 
     Raises:
         UsageError: the folder cannot be written.

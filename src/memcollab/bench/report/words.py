@@ -338,15 +338,16 @@ def _beside(cell: Cell) -> str:
 def _pictures(tables: Tables) -> tuple[Block, ...]:
     if not any(cell.judged for cell in tables.cells):
         return ()
+    described = charts.describe(tables.cells, _share, "{:.0f} %".format)
     accuracy = Chart(
         "accuracy",
         charts.accuracy(tables),
-        f"Share solved per arm, suite and agent; {charts.describe(tables.cells, _share)} %.",
+        f"Share solved per arm, suite and agent; {described}.",
         "Share solved with 95 % intervals, a panel per suite.",
     )
     if not tables.compared:
         return (accuracy,)
-    described = charts.describe(tables.compared, _difference_points)
+    described = charts.describe(tables.compared, _difference_points, _signed_points)
     differences = Chart(
         "differences",
         charts.differences(tables),
@@ -363,7 +364,7 @@ def _pictures(tables: Tables) -> tuple[Block, ...]:
 def _costs(tables: Tables) -> tuple[Block, ...]:
     if not any(cell.judged for cell in tables.cells):
         return ()
-    described = charts.describe(tables.cells, lambda cell: cell.costs["turns"])
+    described = charts.describe(tables.cells, lambda cell: cell.costs["turns"], "{:.2f}".format)
     chart = Chart(
         "turns",
         charts.turns(tables),
@@ -432,13 +433,13 @@ def _transfer(tables: Tables) -> tuple[Block, ...]:
         "interval: rows are whose runs made the memory, columns who read it. A row with a model's "
         "name alone is memory of that model's own runs (arms own and other)."
     )
-    best = max(known, key=lambda each: each.difference.value)
-    worst = min(known, key=lambda each: each.difference.value)
-    alt = (
-        f"Heat map of memories by reading agents. Best: {plain(best.row)} read by "
-        f"{plain(best.agent)}, {points(best.difference)}; worst: {plain(worst.row)} read by "
-        f"{plain(worst.agent)}, {points(worst.difference)}."
+    ranked = sorted(known, key=lambda each: -each.difference.value)
+    ends = list(zip(("Best", "Worst"), (ranked[0], ranked[-1]), strict=True))
+    said = (
+        f"{name}: {plain(x.row)} read by {plain(x.agent)}, {points(x.difference)} points."
+        for name, x in (ends if len(ranked) > 1 else [("Alone", ranked[0])])
     )
+    alt = " ".join(["Heat map of memories by reading agents.", *said])
     chart = Chart("transfer", charts.transfer(tables), alt, "Blue helped, orange did harm.")
     return chart, table(caption, ("memory", *map(plain, tables.agents)), rows)
 
@@ -451,6 +452,7 @@ def _entries(tables: Tables) -> tuple[Block, ...]:
         (
             plain(x.suite),
             plain(x.agent),
+            plain(x.arm),
             plain(x.label),
             _difference(x.difference),
             change(x.turns, 2),
@@ -461,9 +463,10 @@ def _entries(tables: Tables) -> tuple[Block, ...]:
         "entries",
         charts.entries(tables),
         "Difference by the number of entries, per suite and agent; the table below has the values.",
-        f"Paired difference to {plain(tables.baseline)} by the number of entries shown at most.",
+        f"Paired difference to {plain(tables.baseline)} by the number of entries shown at most; a "
+        "panel holds arms that differ in nothing else.",
     )
-    heads = ("suite", "agent", "entries", "difference, points", "turns")
+    heads = ("suite", "agent", "arm", "entries", "difference, points", "turns")
     return chart, table("The same in numbers; turns are differences, too.", heads, rows)
 
 
@@ -679,6 +682,10 @@ def _share(cell: Cell) -> Estimate:
 
 def _difference_points(cell: Cell) -> Estimate:
     return cell.against.difference.times(100)
+
+
+def _signed_points(difference: float) -> str:
+    return f"{signed(difference, 1)} points"
 
 
 def _difference(estimate: Estimate) -> Entry:
