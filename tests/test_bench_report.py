@@ -72,7 +72,7 @@ def test_the_page_has_every_part_in_order(made: Path) -> None:
         "Headline",
         "Accuracy",
         "Accuracy in pictures",
-        "Turns, tokens and seconds",
+        "Turns and tokens",
         "Whose memory helps whom",
         "The number of entries",
         "How attempts ended",
@@ -81,6 +81,8 @@ def test_the_page_has_every_part_in_order(made: Path) -> None:
         "Where every number comes from",
     ]
     assert "a cell (one arm, suite and agent) rests on" in page
+    assert re.search(r"reaches, read by each agent, \d+ to \d+ points \(coder-0.5b\), \d+ to", page)
+    assert re.search(r"so many seconds of working time: [\d.]+ \(coder-0.5b\), [\d.]+ \(c", page)
     assert paper.CITATION in page
     assert "Made up, to see the page." in page
 

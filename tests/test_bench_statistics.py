@@ -14,9 +14,9 @@ from memcollab.bench.statistics import (
     Estimate,
     holm,
     macro_difference,
+    macro_share,
     mean,
     mean_difference,
-    mean_of,
     paired,
     share,
 )
@@ -231,7 +231,7 @@ def test_too_little_data_is_not_an_error() -> None:
         share(0, 0),
         paired([], []).difference,
         macro_difference({}),
-        mean_of([]),
+        macro_share({}),
     ):
         assert found.n == 0
         assert all(math.isnan(x) for x in (found.value, found.low, found.high))
@@ -308,13 +308,38 @@ def test_macro_difference_covers_what_is_true() -> None:
     assert hits >= 182
 
 
-def test_mean_of_adds_distances_as_squares() -> None:
-    """Two equal intervals give one that is narrower by the root of two; unknown ones are left."""
-    one = Estimate(0.5, 0.4, 0.6, 20)
-    found = mean_of([one, one, share(0, 0)])
-    assert found.value == 0.5
-    assert found.n == 40
-    assert found.high - found.value == pytest.approx(0.1 / math.sqrt(2))
+def _shares(random: np.random.Generator, alike: float) -> dict[str, dict[str, dict[str, bool]]]:
+    """Two agents at the same 60 tasks of a suite; they end alike on a part of the tasks."""
+    one = {f"t{n}": bool(random.random() < 0.3) for n in range(60)}
+    two = {t: x if random.random() < alike else bool(random.random() < 0.3) for t, x in one.items()}
+    return {"s": {"one": one, "two": two}}
+
+
+def test_two_agents_at_60_tasks_are_60_tasks() -> None:
+    """Agents that end alike give the interval of one of them, about; in 200 draws 95 % intervals
+    hold the true share in at least 92 %, whether the agents end alike or not."""
+    random = np.random.default_rng(13)
+    same = _shares(random, 1.0)
+    alone = macro_share({"s": {"one": same["s"]["one"]}})
+    assert alone == share(sum(same["s"]["one"].values()), 60)
+    both = macro_share(same)
+    assert (both.value, both.n) == (alone.value, 60)
+    assert both.high - both.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    for alike in (1.0, 0.6, 0.0):
+        hits = 0
+        for _ in range(200):
+            found = macro_share(_shares(random, alike), resamples=800)
+            hits += found.low <= 0.3 <= found.high
+        assert hits >= 184, alike
+
+
+def test_shares_of_nothing_solved_and_of_all_stay_within_0_and_1() -> None:
+    """No win in either agent is a share of 0 whose interval begins there, and so at 1."""
+    for solved, end in ((False, "low"), (True, "high")):
+        cell = {f"t{n}": solved for n in range(30)}
+        found = macro_share({"s": {"one": cell, "two": cell}})
+        assert found.value == getattr(found, end) == float(solved)
+        assert 0.05 < found.high - found.low < 0.2
 
 
 def test_holm_gives_the_worked_example() -> None:

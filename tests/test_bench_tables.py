@@ -46,6 +46,19 @@ def test_a_cell_counts_verdicts_and_failures_apart() -> None:
     assert tables.errors == (("the server is gone", 1),)
 
 
+def test_seconds_are_told_and_not_compared() -> None:
+    """The median attempt of an agent, over all arms; no cell has a cost in seconds."""
+    found = [
+        attempt(arm, str(task), True, seconds=seconds)
+        for arm, seconds in (("none", 10.0), ("default", 70.0))
+        for task in range(3)
+    ]
+    tables = tabulate([*found, attempt("none", "9", None, seconds=900.0)])
+    assert tables.seconds == {"a": 40.0}
+    cell = tables.cell("default", "maths", "a")
+    assert "seconds" not in {*cell.costs, *cell.changes}
+
+
 def test_pairs_need_the_same_task_and_seed_and_two_verdicts() -> None:
     """What has no partner changes no difference."""
     tables = tabulate(

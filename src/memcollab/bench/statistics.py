@@ -191,22 +191,36 @@ def mean_difference(
     return mean(changes, confidence=confidence, seed=seed, resamples=resamples)
 
 
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of independent estimates, each of equal weight; unknown ones are left out.
-
-    Their distances to the limits are added as squares (MOVER: Zou & Donner 2008, Stat. Med.
-    27:1693). ``n`` is the sum.
-    """
-    known = [each for each in estimates if each.known]
-    if not known:
-        return NOTHING
-    value = math.fsum(each.value for each in known) / len(known)
-    below = math.hypot(*(each.value - each.low for each in known)) / len(known)
-    above = math.hypot(*(each.high - each.value for each in known)) / len(known)
-    return Estimate(value, value - below, value + above, sum(each.n for each in known))
-
-
 Cells = Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]
+
+
+def macro_share(
+    suites: Mapping[str, Mapping[str, Mapping[str, float]]],
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> Estimate:
+    """The mean over the suite × agent cells of the share of tasks solved, each of equal weight.
+
+    ``suites`` maps suite → agent → task id → share (0 to 1, or bool). Tasks are resampled as in
+    ``macro_difference``: agents that attempted the same tasks are not twice as many tasks. Two won
+    and two lost pseudo-tasks are added to each suite (Agresti & Coull 1998, Am. Stat. 52:119). One
+    cell alone has the interval of ``share``. ``n`` counts tasks.
+    """
+    names = [name for name in sorted(suites) if any(suites[name].values())]
+    if not names:
+        return NOTHING
+    tables = [_table(_as_pairs(suites[name]), {}) for name in names]
+    cells = sum(table.cells for table in tables)
+    n = sum(len(table.sums) for table in tables)
+    if cells == 1:
+        return share(float(tables[0].sums.sum()), n, confidence)
+    value = math.fsum(float(each) for table in tables for each in table.means) / cells
+    added = [table.with_rows((1.0, 1.0, 0.0, 0.0)) for table in tables]
+    low, high = _limits(added, (1 - confidence) / 2, seed, resamples)
+    low, high = round(low / cells, 12), round(high / cells, 12)
+    return Estimate(value, max(min(low, value), 0.0), min(max(high, value), 1.0), n)
 
 
 def macro_difference(
@@ -354,6 +368,15 @@ def _limits(
         sides.append(np.quantile(moved, [tail, 1 - tail]))
     (low, high), (mirror_low, mirror_high) = sides
     return centre + float(low - mirror_high) / 2, centre + float(high - mirror_low) / 2
+
+
+def _as_pairs(
+    agents: Mapping[str, Mapping[str, float]],
+) -> dict[str, dict[str, tuple[float, float]]]:
+    return {
+        agent: {task: (0.0, float(value)) for task, value in tasks.items()}
+        for agent, tasks in agents.items()
+    }
 
 
 def _table(

@@ -20,6 +20,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import get_args
 
 from memcollab.bench.attempts import Attempt, Failure
@@ -32,9 +33,9 @@ from memcollab.bench.statistics import (
     Paired,
     holm,
     macro_difference,
+    macro_share,
     mean,
     mean_difference,
-    mean_of,
     paired,
     share,
 )
@@ -46,7 +47,7 @@ _ARMS = "none own other self-contrast paper-v1 default examples random wrong-cat
 # Of one model's runs, read one by one: rows of the transfer matrix named by the model alone.
 _OF_ONE_MODEL = frozenset({"own", "other"})
 
-MEASURES = ("turns", "tokens", "input_tokens", "output_tokens", "guidance_tokens", "seconds")
+MEASURES = ("turns", "tokens", "input_tokens", "output_tokens", "guidance_tokens")
 NO_VERDICT = "no verdict"
 OUTCOMES: tuple[str, ...] = ("solved", *get_args(Failure), NO_VERDICT)
 UNPAIRED = Paired(NOTHING, 0, 0, 0, 0)
@@ -185,7 +186,9 @@ class Balance:
 
 @dataclass(frozen=True)
 class Tables:
-    """All that a report shows. ``labels`` holds the baseline first."""
+    """All that a report shows. ``labels`` holds the baseline first. ``seconds`` are the median of
+    an attempt with a verdict, by agent: cells are run at different loads of a machine, so that they
+    are compared with nothing."""
 
     baseline: str
     focus: str
@@ -197,6 +200,7 @@ class Tables:
     transfer: tuple[Transfer, ...]
     entries: tuple[EntryPoint, ...]
     balances: tuple[Balance, ...]
+    seconds: Mapping[str, float]
     errors: tuple[tuple[str, int], ...]
     replaced: int
     records: int
@@ -265,6 +269,7 @@ def tabulate(
         transfer=_transfer(grid),
         entries=tuple(x for series in entries for x in _entries(grid, cells, series)),
         balances=tuple(_balance(arm, ledger.get(arm), grid) for arm in grid.arms_with_memory()),
+        seconds=_seconds(kept),
         errors=_errors(kept),
         replaced=len(attempts) - len(kept),
         records=len(kept),
@@ -342,6 +347,14 @@ def _outcome(attempt: Attempt) -> str:
 def _errors(attempts: Iterable[Attempt]) -> tuple[tuple[str, int], ...]:
     counted = Counter(each.error or "no reason given" for each in attempts if not each.judged)
     return tuple(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _seconds(attempts: Iterable[Attempt]) -> dict[str, float]:
+    taken: dict[str, list[float]] = defaultdict(list)
+    for each in attempts:
+        if each.judged:
+            taken[each.agent].append(each.seconds)
+    return {agent: median(found) for agent, found in taken.items()}
 
 
 # ---- the grid
@@ -437,10 +450,29 @@ class _Grid:
             agent=agent,
             cells=sum(cell.judged > 0 for cell in mine),
             planned=len(mine),
-            accuracy=mean_of([cell.accuracy for cell in mine]),
+            accuracy=self.share(label, [agent] if agent else self.agents),
             difference=_macro(pairs, "solved"),
             changes={measure: _macro(pairs, measure) for measure in MEASURES},
             grouped=_over_groups(_values(pairs, "solved"), self.groups),
+        )
+
+    def share(self, label: str, agents: Sequence[str]) -> Estimate:
+        """The share solved over these agents and all suites."""
+        return macro_share(
+            {
+                suite: {
+                    agent: {
+                        task: _average(found, "solved")
+                        for task, found in _by_task(
+                            each
+                            for each in self.attempts.get((label, suite, agent), [])
+                            if each.judged
+                        ).items()
+                    }
+                    for agent in agents
+                }
+                for suite in self.suites
+            }
         )
 
     def pairs(self, labels: Iterable[str], agents: Sequence[str]) -> dict[str, dict[str, _Pairs]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +61,7 @@ def sections(tables: Tables, frame: Frame) -> tuple[Section, ...]:
         Section("Headline", _headline(tables)),
         Section("Accuracy", _accuracy(tables)),
         Section("Accuracy in pictures", _pictures(tables)),
-        Section("Turns, tokens and seconds", _costs(tables)),
+        Section("Turns and tokens", _costs(tables)),
         Section("Whose memory helps whom", _transfer(tables)),
         Section("The number of entries", _entries(tables)),
         Section("How attempts ended", _failures(tables)),
@@ -104,12 +103,16 @@ def _smallness(tables: Tables) -> str:
         f"It is small: a cell (one arm, suite and agent) rests on {_range(sizes)} with a verdict, "
         + ("each attempted once (one seed)." if seeds == 1 else f"with up to {seeds} seeds each.")
     )
-    reach = [_reach(cell.against.difference) for cell in tables.compared]
+    reach = [
+        f"{_points_from_to(mine)} ({plain(agent)})"
+        for agent in tables.agents
+        if (mine := [_reach(x.against.difference) for x in tables.compared if x.agent == agent])
+    ]
     if reach:
         text += (
-            " The interval of a cell's difference typically reaches "
-            f"{100 * statistics.median(reach):.0f} points to either side: a smaller effect cannot "
-            "be told from chance in one cell."
+            " To either side the interval of a cell's difference reaches, read by each agent, "
+            f"{', '.join(reach)}: a smaller effect cannot be told from chance in one cell, and "
+            "where no arm solves anything an interval is short for that reason alone."
         )
     return text + (
         " Intervals are at 95 %. Seeds of a task are averaged first, so that n counts tasks."
@@ -233,7 +236,9 @@ def _arms_table(tables: Tables) -> Table:
         )
     return table(
         "Every arm over its suites and agents, each cell of equal weight: accuracies of arms with "
-        "other cells cannot be compared, differences can. They are paired, to "
+        "other cells cannot be compared, differences can. Intervals over several cells resample "
+        "tasks with all their agents (those of accuracies with two won and two lost pseudo-tasks a "
+        "suite): two agents at 60 tasks are 60 tasks. They are paired, to "
         f"{plain(tables.baseline)}; turns and tokens are differences per attempt. Better and "
         "worse: cells whose interval lies wholly on that side of 0 and whose exact McNemar p is "
         f"below {LEVEL}; among 40 cells without any effect, one on either side is expected by "
@@ -371,11 +376,25 @@ def _costs(tables: Tables) -> tuple[Block, ...]:
         f"Turns per attempt by arm, suite and agent; {described}.",
         "Turns (model calls) per attempt with 95 % intervals, a panel per suite.",
     )
-    return (chart, *_paper_turns(tables), *(_cost_table(tables, agent) for agent in tables.agents))
+    by_agent = [_cost_table(tables, agent) for agent in tables.agents]
+    return (chart, *_paper_turns(tables), *by_agent, Paragraph(_seconds(tables)))
+
+
+def _seconds(tables: Tables) -> str:
+    taken = ", ".join(
+        f"{tables.seconds[agent]:,.1f} ({plain(agent)})"
+        for agent in tables.agents
+        if agent in tables.seconds
+    )
+    return (
+        f"The median attempt took so many seconds of working time: {taken}. Cells are run one "
+        "after the other on a machine that other work may share, at loads that differ: seconds "
+        "tell what a run takes here, and arms are not compared by them."
+    )
 
 
 def _cost_table(tables: Tables, agent: str) -> Table:
-    measures = (("turns", 1), ("input_tokens", 0), ("output_tokens", 0), ("seconds", 1))
+    measures = (("turns", 1), ("input_tokens", 0), ("output_tokens", 0))
     rows: list[Sequence[str | Entry]] = []
     for suite in tables.suites:
         for label in tables.labels:
@@ -391,7 +410,7 @@ def _cost_table(tables: Tables, agent: str) -> Table:
         f"{plain(agent)}: means per attempt, and below each the paired difference to "
         f"{plain(tables.baseline)} with its interval. Input tokens include the guidance; guidance "
         "tokens count it once; guided: attempts that were shown anything.",
-        ("suite", "arm", "turns", "input", "output", "seconds", "guidance", "guided"),
+        ("suite", "arm", "turns", "input", "output", "guidance", "guided"),
         rows,
         folded=True,
     )
@@ -624,8 +643,8 @@ def _origins(tables: Tables, frame: Frame) -> tuple[Block, ...]:
     text = (
         f"All {tables.records:,} records, one a line, are in attempts.jsonl beside this page; each "
         "names its log and sample. Below, the logs of every cell. Intervals: Wilson for shares; "
-        "bootstrap over tasks for differences and means (10,000 resamples, seed 0), with one won "
-        "and one lost pseudo-task added where values are differences of shares (so that an "
+        "bootstrap over tasks for differences, means and shares over several cells (10,000 "
+        "resamples, seed 0), with one won and one lost pseudo-task added where values are differences of shares (so that an "
         "interval's centre lies nearer to 0 than the value); over several cells, tasks are "
         "resampled within their suite with all their agents together."
     )
@@ -670,6 +689,11 @@ def _list(names: Sequence[str]) -> str:
 def _range(sizes: Sequence[int]) -> str:
     low, high = min(sizes), max(sizes)
     return numbered(high, "task") if low == high else f"{low} to {high} tasks"
+
+
+def _points_from_to(reach: Sequence[float]) -> str:
+    low, high = (f"{100 * each:.0f}" for each in (min(reach), max(reach)))
+    return f"{low} points" if low == high else f"{low} to {high} points"
 
 
 def _reach(difference: Estimate) -> float:
