@@ -42,6 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         title="A report of nothing",
         notes=["Made up, to see the page."],
         settings={"temperature": "0"},
+        arms=[{"arm": "default", "otherwise": "the recipe has 9 entries"}],
         entries=ENTRIES,
         logs_root=folder,
     )
@@ -85,6 +86,18 @@ def test_the_page_has_every_part_in_order(made: Path) -> None:
     assert re.search(r"so many seconds of working time: [\d.]+ \(coder-0.5b\), [\d.]+ \(c", page)
     assert paper.CITATION in page
     assert "Made up, to see the page." in page
+    assert "the recipe has 9 entries" in page
+    assert "were answered by a recorded writer" not in page
+
+
+def test_a_ledger_says_what_is_estimated_and_what_nobody_recorded(tmp_path: Path) -> None:
+    """Minutes that are not known are not 0, and a recorded writer's tokens are called estimates."""
+    attempts = synthetic_attempts(tasks=3, arms=("none", "default"))
+    spent = Ledger("default", 900, 100, requests=4, constraints=3, recorded=4)
+    _, markdown = write_report(attempts, [spent], tmp_path, title="ledger")
+    page = markdown.read_text(encoding="utf-8")
+    assert "| default | 4 | 3 | not recorded | 900 + 100 |" in page
+    assert "4 requests were answered by a recorded writer, from a file: its tokens are est" in page
 
 
 def test_the_page_needs_nothing_from_elsewhere(made: Path) -> None:

@@ -56,14 +56,17 @@ UNPAIRED = Paired(NOTHING, 0, 0, 0, 0)
 @dataclass(frozen=True)
 class Ledger:
     """What an arm's memory cost to make: the writer's tokens and requests, what came of them, and
-    the minutes it took."""
+    the minutes it took, where that was recorded. ``writers`` are their names. ``recorded`` requests
+    were answered from a file: their tokens are what the file says, which may be an estimate."""
 
     arm: str
     input_tokens: int = 0
     output_tokens: int = 0
     requests: int = 0
     constraints: int = 0
-    minutes: float = 0.0
+    minutes: float | None = None
+    writers: tuple[str, ...] = ()
+    recorded: int = 0
 
     @property
     def tokens(self) -> int:

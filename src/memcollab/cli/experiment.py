@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memcollab import __version__
 from memcollab.cli import options
 
 if TYPE_CHECKING:
@@ -181,6 +183,7 @@ def report(
 
     With --arm, --suite or --agent it shows a part of the plan, and says so.
     """
+    from memcollab.bench import conditions
     from memcollab.bench import plan as planning
     from memcollab.bench import run as running
     from memcollab.bench.experiment import load_experiment
@@ -192,13 +195,25 @@ def report(
     place = planning.Place(folder or experiment.with_suffix(""))
     planned = planning.plan(described, described.choose(data), place)
     outline = planning.outline(described, whole)
+    attempts = planning.attempts(planned, planning.known(place.logs))
+    ledgers = running.ledgers(described, place)
+    writers = sorted({writer for each in ledgers for writer in each.writers})
+    chosen = (("arm", arm), ("suite", suite), ("agent", agent))
+    command = [f"--{kind} {name}" for kind, names in chosen for name in names or ()]
+    settings = described.told() | {"writer": ", ".join(writers) or conditions.UNKNOWN}
+    settings |= conditions.told(place.logs, [each.log for each in attempts if each.log])
+    settings |= {
+        "report made": f"{datetime.now(UTC):%Y-%m-%d}, memcollab {__version__}",
+        "command": " ".join(["memcollab bench report", experiment.name, *command]),
+    }
     page, text = write_report(
-        planning.attempts(planned, planning.known(place.logs)),
-        running.ledgers(described, place),
+        attempts,
+        ledgers,
         out or place.root / "report" / described.name,
         title=title or _title(described.name, outline),
         notes=note or (),
-        settings=described.told(),
+        settings=settings,
+        arms=described.arms_told(),
         entries=described.series,
         logs_root=logs or place.logs,
         plan=outline,

@@ -46,19 +46,20 @@ _GROUPED = (
 @dataclass(frozen=True)
 class Frame:
     """What stands around the numbers: notes and settings of the run, for the name of a log the
-    path from the report to it, if it is there, and what was planned."""
+    path from the report to it, if it is there, what was planned, and what the arms are."""
 
     notes: Sequence[str]
     settings: Mapping[str, str]
     path_of: Callable[[str], str | None]
     plan: Plan
+    arms: Sequence[Mapping[str, str]] = ()
 
 
 def sections(tables: Tables, frame: Frame) -> tuple[Section, ...]:
     """The whole report. Every text in it is plain: whoever writes it out has to escape it."""
     made = (
         Section("What was asked, and how small it is", _asked(tables, frame)),
-        Section("Headline", _headline(tables)),
+        Section("Headline", _headline(tables, frame)),
         Section("Accuracy", _accuracy(tables)),
         Section("Accuracy in pictures", _pictures(tables)),
         Section("Turns and tokens", _costs(tables)),
@@ -171,8 +172,21 @@ def _missing(tables: Tables, plan: Plan) -> tuple[Block, ...]:
 # ---- headline
 
 
-def _headline(tables: Tables) -> tuple[Block, ...]:
-    return (Paragraph(_claim(tables), strong=True), _arms_table(tables))
+def _headline(tables: Tables, frame: Frame) -> tuple[Block, ...]:
+    claim = Paragraph(_claim(tables), strong=True)
+    return (claim, _arms_table(tables), *_what_arms_are(frame))
+
+
+def _what_arms_are(frame: Frame) -> tuple[Block, ...]:
+    if not frame.arms:
+        return ()
+    rows = [[plain(value) for value in arm.values()] for arm in frame.arms]
+    caption = (
+        "What each arm is: whose runs its memory was made of and by which recipe, what of it is "
+        "shown, how many entries and tokens at most, where it stands to the task, and in what else "
+        "it is not the recipe as it comes."
+    )
+    return (table(caption, list(map(plain, frame.arms[0])), rows),)
 
 
 def _claim(tables: Tables) -> str:
@@ -564,8 +578,15 @@ def _ledger(tables: Tables) -> tuple[Block, ...]:
         "Spent once on learning, and saved in every later attempt (negative: it costs more). The "
         "writer's tokens are its own tokens and an agent's are an agent's: prices differ. "
         "Break-even: attempts until the tokens spent are saved, in brackets at the limits of the "
-        "interval. The runs that were learned from are not counted: they existed."
+        "interval. Requests about build tasks of the suites shown are counted. The runs that were "
+        "learned from are not: they existed."
     )
+    recorded = sum(each.spent.recorded for each in tables.balances if each.spent)
+    if recorded:
+        caption += (
+            f" {numbered(recorded, 'request')} were answered by a recorded writer, from a file: "
+            "its tokens are estimates, as the file has them."
+        )
     return (table(caption, heads, [_balance(each) for each in tables.balances]),)
 
 
@@ -574,7 +595,8 @@ def _balance(balance: Balance) -> tuple[str, ...]:
     cost = ("not recorded",) * 4
     if spent:
         tokens = f"{spent.input_tokens:,} + {spent.output_tokens:,}"
-        cost = (f"{spent.requests:,}", f"{spent.constraints:,}", f"{spent.minutes:,.0f}", tokens)
+        minutes = "not recorded" if spent.minutes is None else f"{spent.minutes:,.0f}"
+        cost = (f"{spent.requests:,}", f"{spent.constraints:,}", minutes, tokens)
     return (
         plain(balance.arm),
         *cost,
@@ -644,9 +666,9 @@ def _origins(tables: Tables, frame: Frame) -> tuple[Block, ...]:
         f"All {tables.records:,} records, one a line, are in attempts.jsonl beside this page; each "
         "names its log and sample. Below, the logs of every cell. Intervals: Wilson for shares; "
         "bootstrap over tasks for differences, means and shares over several cells (10,000 "
-        "resamples, seed 0), with one won and one lost pseudo-task added where values are differences of shares (so that an "
-        "interval's centre lies nearer to 0 than the value); over several cells, tasks are "
-        "resampled within their suite with all their agents together."
+        "resamples, seed 0), with one won and one lost pseudo-task added where values are "
+        "differences of shares (so that an interval's centre lies nearer to 0 than the value); "
+        "over several cells, tasks are resampled within their suite with all their agents together."
     )
     heads = ("arm", "suite", "agent", "attempts", "log", "samples")
     rows = tuple(
