@@ -58,4 +58,5 @@ def _conditions(log: EvalLog) -> dict[str, str]:
 def _values(counted: Mapping[str, int]) -> str:
     if len(counted) == 1:
         return next(iter(counted))
-    return ", ".join(f"{value} ({number} logs)" for value, number in sorted(counted.items()))
+    shown = ((value, f"{n} log" if n == 1 else f"{n} logs") for value, n in sorted(counted.items()))
+    return ", ".join(f"{value} ({number})" for value, number in shown)

@@ -79,7 +79,7 @@ def transfer(tables: Tables) -> str:
         ),
         y=alt.Y(
             "source:N",
-            title="memory made of runs of",
+            title=None,
             scale=alt.Scale(domain=names),
             axis=alt.Axis(grid=False),
         ),

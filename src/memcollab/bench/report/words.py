@@ -240,7 +240,7 @@ def _arms_table(tables: Tables) -> Table:
                 plain(label),
                 percent(over.accuracy),
                 _difference(over.difference) if memory else "–",
-                *([_difference(over.grouped) if memory else "–"] if grouped else []),
+                *([_grouped(over.grouped)] if grouped else []),
                 f"{over.cells} of {over.planned}",
                 str(sum(cell in tables.better for cell in mine)) if memory else "–",
                 str(sum(cell in tables.worse for cell in mine)) if memory else "–",
@@ -250,13 +250,13 @@ def _arms_table(tables: Tables) -> Table:
         )
     return table(
         "Every arm over its suites and agents, each cell of equal weight: accuracies of arms with "
-        "other cells cannot be compared, differences can. Intervals over several cells resample "
-        "tasks with all their agents (those of accuracies with two won and two lost pseudo-tasks a "
-        "suite): two agents at 60 tasks are 60 tasks. They are paired, to "
+        "other cells cannot be compared, differences can. These are paired, to "
         f"{plain(tables.baseline)}; turns and tokens are differences per attempt. Better and "
         "worse: cells whose interval lies wholly on that side of 0 and whose exact McNemar p is "
         f"below {LEVEL}; among 40 cells without any effect, one on either side is expected by "
-        f"chance.{_GROUPED if grouped else ''}",
+        "chance. Intervals over several cells resample tasks with all their agents (those of "
+        "accuracies with two won and two lost pseudo-tasks a suite): two agents at 60 tasks are 60 "
+        f"tasks.{_GROUPED if grouped else ''}",
         heads,
         rows,
     )
@@ -473,7 +473,8 @@ def _transfer(tables: Tables) -> tuple[Block, ...]:
         for name, x in (ends if len(ranked) > 1 else [("Alone", ranked[0])])
     )
     alt = " ".join(["Heat map of memories by reading agents.", *said])
-    chart = Chart("transfer", charts.transfer(tables), alt, "Blue helped, orange did harm.")
+    legend = "Rows: memories, by the models whose runs made them. Blue helped, orange did harm."
+    chart = Chart("transfer", charts.transfer(tables), alt, legend)
     return chart, table(caption, ("memory", *map(plain, tables.agents)), rows)
 
 
@@ -581,11 +582,10 @@ def _ledger(tables: Tables) -> tuple[Block, ...]:
         "interval. Requests about build tasks of the suites shown are counted. The runs that were "
         "learned from are not: they existed."
     )
-    recorded = sum(each.spent.recorded for each in tables.balances if each.spent)
-    if recorded:
+    if any(each.spent.recorded for each in tables.balances if each.spent):
         caption += (
-            f" {numbered(recorded, 'request')} were answered by a recorded writer, from a file: "
-            "its tokens are estimates, as the file has them."
+            " Answers of a recorded writer came from a file: its tokens are estimates, as the file "
+            "has them."
         )
     return (table(caption, heads, [_balance(each) for each in tables.balances]),)
 
@@ -736,6 +736,13 @@ def _signed_points(difference: float) -> str:
 
 def _difference(estimate: Estimate) -> Entry:
     return Entry(points(estimate), tone=_tone(estimate) if estimate.known else "missing")
+
+
+def _grouped(difference: Estimate) -> Entry:
+    """Its interval alone: the value stands beside it."""
+    if not difference.known:
+        return Entry("–")
+    return Entry(interval(difference.times(100)), tone=_tone(difference))
 
 
 def _tone(difference: Estimate) -> Tone | None:
