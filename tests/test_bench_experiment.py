@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
-from memcollab import MemCollab
+from memcollab import MemCollab, __version__
 from memcollab.bank import sqlite
 from memcollab.bench import confine, paired, plan, run
 from memcollab.bench.arms import ARMS, Memory, memories
 from memcollab.bench.attempts import Attempt
-from memcollab.bench.experiment import Experiment, load_experiment
+from memcollab.bench.collect import collect
+from memcollab.bench.experiment import Experiment, SuiteChoice, load_experiment
 from memcollab.bench.plan import Place, Planned
+from memcollab.bench.roster import AgentSpec
 from memcollab.bench.scripted import Messages, ScriptedServer
 from memcollab.bench.suites import Suite
 from memcollab.cli import main
@@ -221,6 +225,67 @@ def test_an_experiment_is_evidence(
     assert report.saving.guidance_tokens > 20
 
 
+def test_a_report_of_a_part_of_an_experiment(
+    tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for one arm and one agent, the report holds these and memory none, says that it is a
+    part, needs no bank of other arms, and links to the logs that it is told of; an arm that is not
+    in the experiment is refused with those that are."""
+    arms = ["none", "default", "own"]
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        path = described(tmp_path, {"adept": one.url, "novice": two.url}, arms)
+        experiment, place = load_experiment(path), Place(tmp_path / "out")
+        suites, runner = experiment.choose(None), run.Runner(sandbox)
+        run.build(experiment, suites, place, runner)
+        run.learn(experiment, place, writer=ScriptedModel(writer))
+        run.run(experiment, plan.plan(experiment, suites, place), place, runner)
+    place.bank(Memory("single", ("novice",))).unlink()
+    published = tmp_path / "published"
+    place.logs.rename(published)
+    place.logs.symlink_to(published)
+
+    def command(*options: str) -> int:
+        arguments = ["memcollab", "bench", "report", str(path), "--dir", str(place.root)]
+        monkeypatch.setattr(sys, "argv", [*arguments, *options])
+        try:
+            main()
+        except SystemExit as left:
+            return int(left.code or 0)
+        return 0
+
+    part = ["--arm", "default", "--agent", "novice", "--suite", "kiosk"]
+    report = tmp_path / "here" / "report"
+    assert command(*part, "--out", str(report), "--logs", str(published)) == 0
+    page = (report / "report.md").read_text("utf-8")
+    assert page.startswith("# Does memory help? kiosk: novice; none, default\n")
+    assert "2 of 3 arms (none, default); 1 of 1 suites (kiosk); 1 of 2 agents (novice)" in page
+    assert "The whole plan has 12 attempts." in page
+    assert "4 of 4 planned attempts of this part were made; all have a verdict." in page
+    records = (report / "attempts.jsonl").read_text("utf-8").splitlines()
+    assert {(json.loads(each)["arm"], json.loads(each)["agent"]) for each in records} == {
+        ("none", "novice"),
+        ("default", "novice"),
+    }
+    links = re.findall(r"\]\(<([^>]*)>\)", page)
+    assert links
+    assert all((report / unquote(link)).resolve().parent == published for link in links)
+    assert "| command | memcollab bench report kiosk.toml --arm default --suite kiosk" in page
+    for setting in (
+        "build tasks | kiosk 3",
+        "build seeds | kiosk 0",
+        "choice seed | 0",
+        "writer | scripted",
+        "tasks at once | 2",
+        f"version of memcollab | {__version__}",
+        "machine | Linux",
+        "runs made | 20",
+        "report made | 20",
+    ):
+        assert f"| {setting}" in page, setting
+    assert "| default | all builders' | default | what recall finds | 3 | 400 | after | – |" in page
+    assert command("--arm", "defalt") == 2
+
+
 def test_a_bank_that_learned_a_test_task_is_refused(tmp_path: Path, sandbox: str) -> None:
     """A constraint whose source is a test task, under another id and in other letters, stops the
     run before anything is asked; the bank, the constraint and the task are named."""
@@ -401,6 +466,70 @@ def test_a_wrong_description_is_refused_with_its_place(
     path.write_text("\n".join([line, *kept]), encoding="utf-8")
     with pytest.raises(UsageError, match=said):
         load_experiment(path)
+
+
+def test_series_hold_arms_that_differ_in_number_alone(tmp_path: Path) -> None:
+    """The number of an arm that names none is the experiment's; an arm that differs in its place,
+    too, is in a series of its own."""
+    arms: list[object] = [
+        "none",
+        "default",
+        "own",
+        {"name": "first", "like": "default", "place": "before"},
+        {"name": "first-k1", "like": "default", "place": "before", "limit": 1},
+        {"name": "k1", "like": "default", "limit": 1},
+    ]
+    path = described(tmp_path, {"a": "http://127.0.0.1:9/v1"}, arms, limit=3)
+    assert load_experiment(path).series == [
+        [("1", "k1"), ("3", "default")],
+        [("1", "first-k1"), ("3", "first")],
+    ]
+
+
+def test_a_report_is_told_what_its_arms_are(tmp_path: Path) -> None:
+    """Each arm has its recipe and limits, and says where it is not its recipe as that comes: the
+    paper's has more entries and tokens, a single run is asked about in other words, and what the
+    experiment changes is changed everywhere."""
+    arms: list[object] = ["none", "own", "paper-v1", {"name": "k1", "like": "default", "limit": 1}]
+    changed = {"recipe": {"max_entries": 2}, "guidance_tokens": 300}
+    path = described(tmp_path, {"a": "http://127.0.0.1:9/v1"}, arms, **changed)
+    told = {each["arm"]: each for each in load_experiment(path).arms_told()}
+    assert len({tuple(each) for each in told.values()}) == 1
+    assert (told["none"]["recipe"], told["none"]["entries"]) == ("–", "–")
+    assert (told["own"]["runs"], told["own"]["recipe"]) == ("the agent's own", "single")
+    assert told["own"]["otherwise"].startswith("the writer is asked about one run")
+    assert [told["paper-v1"][x] for x in ("recipe", "entries", "tokens", "otherwise")] == [
+        "paper-v1",
+        "3",
+        "300",
+        "the recipe has 9 entries and 1,200 tokens; max_entries = 2",
+    ]
+    assert (told["k1"]["entries"], told["k1"]["otherwise"]) == ("1", "max_entries = 2")
+
+
+def test_a_ledger_counts_the_suites_that_are_shown(tmp_path: Path) -> None:
+    """What the writer was asked about build tasks of other suites is not charged to a suite; one
+    without a build part reads what was learned from all; minutes that nobody recorded are none."""
+    experiment, place = _learned(tmp_path)
+    kiosk = experiment.suite[0]
+    task = experiment.choose(None)[0].build[0].model_copy(update={"task_id": "fair", "task": "A"})
+    with ScriptedServer(lambda _: "ANSWER: 1") as one:
+        folder = place.build("fair")
+        folder.mkdir()
+        spec = AgentSpec.parse(f"adept@{one.url}")
+        with pytest.warns(UserWarning, match="unconfined"):
+            collect([task], [spec], folder, sandbox="none")
+
+    def asked(*suites: SuiteChoice) -> list[tuple[int, int, float | None]]:
+        shown = experiment.model_copy(update={"suite": suites})
+        found = run.ledgers(shown, place)
+        return [(each.requests, each.constraints, each.minutes) for each in found]
+
+    assert asked(kiosk) == [(3, 1, None)]
+    assert asked(SuiteChoice(name="fair", build=1)) == []
+    assert asked(SuiteChoice(name="fair", build=1), kiosk) == [(3, 1, None)]
+    assert asked(SuiteChoice(name="fair")) == [(3, 1, None)]
+    assert run.ledgers(experiment, place)[0].writers == ("scripted",)
 
 
 def test_an_experiment_changes_the_method_for_every_memory_alike(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import runpy
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -20,7 +21,7 @@ from memcollab.errors import UsageError
 
 MADE = runpy.run_path(str(Path(__file__).with_name("synthetic_attempts.py")))
 synthetic_attempts, LEDGERS = MADE["synthetic_attempts"], MADE["LEDGERS"]
-ENTRIES = [("1", "default-k1"), ("3", "default")]
+ENTRIES = [[("1", "default-k1"), ("3", "default")]]
 HOSTILE = (
     "</svg><script>alert(1)</script>|*_`[x](javascript:y) https://evil.example @all \u202e\x1b"
 )
@@ -41,6 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         title="A report of nothing",
         notes=["Made up, to see the page."],
         settings={"temperature": "0"},
+        arms=[{"arm": "default", "otherwise": "the recipe has 9 entries"}],
         entries=ENTRIES,
         logs_root=folder,
     )
@@ -71,7 +73,7 @@ def test_the_page_has_every_part_in_order(made: Path) -> None:
         "Headline",
         "Accuracy",
         "Accuracy in pictures",
-        "Turns, tokens and seconds",
+        "Turns and tokens",
         "Whose memory helps whom",
         "The number of entries",
         "How attempts ended",
@@ -80,8 +82,22 @@ def test_the_page_has_every_part_in_order(made: Path) -> None:
         "Where every number comes from",
     ]
     assert "a cell (one arm, suite and agent) rests on" in page
+    assert re.search(r"reaches, read by each agent, \d+ to \d+ points \(coder-0.5b\), \d+ to", page)
+    assert re.search(r"so many seconds of working time: [\d.]+ \(coder-0.5b\), [\d.]+ \(c", page)
     assert paper.CITATION in page
     assert "Made up, to see the page." in page
+    assert "the recipe has 9 entries" in page
+    assert "recorded writer" not in page
+
+
+def test_a_ledger_says_what_is_estimated_and_what_nobody_recorded(tmp_path: Path) -> None:
+    """Minutes that are not known are not 0, and a recorded writer's tokens are called estimates."""
+    attempts = synthetic_attempts(tasks=3, arms=("none", "default"))
+    spent = Ledger("default", 900, 100, requests=4, constraints=3, recorded=4)
+    _, markdown = write_report(attempts, [spent], tmp_path, title="ledger")
+    page = markdown.read_text(encoding="utf-8")
+    assert "| default | 4 | 3 | not recorded | 900 + 100 |" in page
+    assert "Answers of a recorded writer came from a file: its tokens are estimates" in page
 
 
 def test_the_page_needs_nothing_from_elsewhere(made: Path) -> None:
@@ -166,7 +182,7 @@ def test_names_and_errors_are_text_and_nothing_else(tmp_path: Path) -> None:
         title=HOSTILE,
         notes=[HOSTILE],
         settings={HOSTILE: HOSTILE},
-        entries=[("1", HOSTILE), (HOSTILE, "default")],
+        entries=[[("1", HOSTILE), (HOSTILE, "default")]],
         logs_root=tmp_path / "logs",
     )
     page = _Page(html.read_text(encoding="utf-8"))
@@ -193,6 +209,45 @@ def test_half_a_run_says_what_is_missing(tmp_path: Path) -> None:
     assert "The arm default has no pair with none yet." in page
 
 
+def test_a_part_of_the_plan_is_called_a_part(tmp_path: Path) -> None:
+    """The report says what of the plan it shows, that this was chosen when it was made, and how
+    many of the planned attempts there are; a plan that was carried out says so in numbers."""
+    attempts = synthetic_attempts(tasks=4, arms=("none", "own"))
+    agents = ("coder-0.5b", "coder-1.5b")
+    suites = dict.fromkeys(MADE["SUITES"], 4)
+    whole = Plan((*MADE["ARMS"],), suites, (*agents, "smollm"), 360)
+    part = Plan(("none", "own"), suites, agents, 80, whole)
+    _, page = write_report(attempts, [], tmp_path, title="part", plan=part)
+    text = page.read_text(encoding="utf-8")
+    assert "2 of 6 arms (none, own); 5 of 5 suites" in text
+    assert "2 of 3 agents (coder-0.5b, coder-1.5b). The whole plan has 360 attempts." in text
+    assert "chosen when this report was made" in text
+    judged = [each.model_copy(update={"solved": each.solved or False}) for each in attempts]
+    _, page = write_report(judged, [], tmp_path, title="part", plan=part)
+    assert "80 of 80 planned attempts of this part were made; all have" in page.read_text("utf-8")
+    _, page = write_report(judged[:70], [], tmp_path, title="part", plan=part)
+    assert "70 of 80 planned attempts of this part were made." in page.read_text("utf-8")
+    _, page = write_report(judged, [], tmp_path, title="all")
+    assert "planned" not in page.read_text("utf-8")
+
+
+def test_links_to_logs_lead_there_from_any_folder(tmp_path: Path) -> None:
+    """Wherever a report is written, and wherever its logs lie, its links lead to them."""
+    attempts = synthetic_attempts(tasks=2, arms=("none", "default"))
+    for name in {each.log for each in attempts if each.log}:
+        log = tmp_path / "elsewhere" / "published" / name
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+    for folder in (tmp_path / "report", tmp_path / "elsewhere" / "a" / "b", tmp_path):
+        root = tmp_path / "elsewhere" / "published"
+        page, markdown = write_report(attempts, [], folder, title="links", logs_root=root)
+        found = _Page(page.read_text(encoding="utf-8")).values("href")
+        links = {unquote(link) for link in found if not link.startswith("#")}
+        assert len(links) == 2 * 5 * 2
+        assert all((folder / link).is_file() for link in links)
+        assert set(re.findall(r"\]\(<([^>]*)>\)", markdown.read_text("utf-8"))) <= links
+
+
 def test_a_report_of_nothing_is_a_report(tmp_path: Path) -> None:
     """No attempts: the pages are written and say so."""
     html, markdown = write_report([], [], tmp_path, title="empty")
@@ -212,6 +267,49 @@ def test_harm_is_called_harm(tmp_path: Path) -> None:
     assert "The interval lies below 0: it did harm." in page
     assert "Worse than none: other on mbpp, read by a: −100.0" in page
     assert "other is worse than none over all cells" in page
+
+
+def test_pictures_are_described_in_their_units(tmp_path: Path) -> None:
+    """Shares have no sign, differences have one, and of one value nothing is best and worst."""
+    attempts = [
+        Attempt(arm=arm, suite="s", agent="a", task_id=str(t), source=source, solved=t < 3, key="k")
+        for arm, source in (("none", None), ("default", "a"))
+        for t in range(10)
+    ]
+    page, _ = write_report(attempts, [], tmp_path, title="alt")
+    alts = _Page(page.read_text(encoding="utf-8")).values("aria-label")
+    assert any("values from 30 % to 30 %." in alt for alt in alts)
+    assert any("values from 0.0 points to 0.0 points." in alt for alt in alts)
+    assert [alt for alt in alts if "Heat map" in alt] == [
+        "Heat map of memories by reading agents. "
+        "Alone: default · a read by a, 0.0 [−25.0, +25.0] points."
+    ]
+
+
+def test_one_cell_has_one_interval_wherever_it_stands(tmp_path: Path) -> None:
+    """A suite alone: the cell, its agent's mean, the arm's row and the headline say the same; the
+    interval over tools stands beside it."""
+    attempts = [
+        Attempt(
+            arm=arm,
+            suite="house",
+            agent="a",
+            task_id=str(task),
+            group=f"tool {task % 10}",
+            solved=arm == "default" and task < 20,
+            key="k",
+        )
+        for arm in ("none", "default")
+        for task in range(60)
+    ]
+    _, markdown = write_report(attempts, [], tmp_path, title="one cell")
+    page = markdown.read_text(encoding="utf-8").replace("\\", "")
+    assert set(re.findall(r"\+33\.3 (\[[^]]*\])(?! tokens)", page)) == {
+        "[+19.4, +45.2]",
+        re.search(r"over 10 groups (\[[^]]*\])", page)[1],  # type: ignore[index]
+    }
+    assert "+33 [" not in page
+    assert "With groups of tasks resampled whole: +33.3 [" in page
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

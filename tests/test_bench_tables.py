@@ -46,6 +46,19 @@ def test_a_cell_counts_verdicts_and_failures_apart() -> None:
     assert tables.errors == (("the server is gone", 1),)
 
 
+def test_seconds_are_told_and_not_compared() -> None:
+    """The median attempt of an agent, over all arms; no cell has a cost in seconds."""
+    found = [
+        attempt(arm, str(task), True, seconds=seconds)
+        for arm, seconds in (("none", 10.0), ("default", 70.0))
+        for task in range(3)
+    ]
+    tables = tabulate([*found, attempt("none", "9", None, seconds=900.0)])
+    assert tables.seconds == {"a": 40.0}
+    cell = tables.cell("default", "maths", "a")
+    assert "seconds" not in {*cell.costs, *cell.changes}
+
+
 def test_pairs_need_the_same_task_and_seed_and_two_verdicts() -> None:
     """What has no partner changes no difference."""
     tables = tabulate(
@@ -82,6 +95,47 @@ def test_seeds_of_a_task_are_averaged_first() -> None:
     assert (cell.against.won, cell.against.lost, cell.against.both) == (0, 0, 4)
 
 
+def test_a_mark_needs_the_interval_and_the_exact_test() -> None:
+    """Five won of 60 and none lost are no mark (p 0.0625), six are; over its one suite an arm shows
+    what its cell shows."""
+    for won, marked in ((5, False), (6, True)):
+        found = [
+            attempt(arm, str(task), arm == "default" and task < won)
+            for arm in ("none", "default")
+            for task in range(60)
+        ]
+        tables = tabulate(found)
+        cell = tables.cell("default", "maths", "a")
+        assert (cell in tables.better) is marked
+        assert tables.over("default", "a").difference == cell.against.difference
+        assert tables.over("default").difference == cell.against.difference
+
+
+def test_wins_of_one_group_are_one_observation() -> None:
+    """Ten tools of six tasks, all the wins with two of them: resampled tool by tool the interval
+    reaches 0, task by task it does not; tasks without groups have no such interval."""
+
+    def made(**fields: Any) -> list[Attempt]:
+        return [
+            attempt(arm, f"{tool}-{n}", arm == "default" and tool < 2, **fields, **grouped(tool))
+            for arm in ("none", "default")
+            for tool in range(10)
+            for n in range(6)
+        ]
+
+    def grouped(tool: int) -> dict[str, str]:
+        return {"group": f"tool-{tool}"}
+
+    tables = tabulate(made())
+    cell = tables.cell("default", "maths", "a")
+    assert cell.groups == 10
+    assert cell.against.difference.above_zero
+    assert cell.grouped.low <= 0 < cell.grouped.value == cell.against.difference.value
+    assert tables.over("default").grouped == cell.grouped
+    plain = [each.model_copy(update={"group": None}) for each in made()]
+    assert not tabulate(plain).cell("default", "maths", "a").grouped.known
+
+
 def test_the_order_of_attempts_decides_nothing() -> None:
     """Shuffled attempts give equal tables."""
     made = synthetic_attempts(tasks=4, arms=("none", "other", "default"))
@@ -115,7 +169,7 @@ def test_half_a_run_has_every_planned_cell() -> None:
 @pytest.mark.parametrize("attempts", [[], [attempt("default", "1", True)]])
 def test_nothing_to_compare_is_no_error(attempts: list[Attempt]) -> None:
     """No attempts, or none without memory, give tables without a difference."""
-    tables = tabulate(attempts, LEDGERS, entries=[("1", "default")])
+    tables = tabulate(attempts, LEDGERS, entries=[[("1", "default")]])
     assert tables.compared == tables.worse == tables.better == ()
     assert tables.labels[0] == "none"
 
@@ -178,16 +232,18 @@ def test_an_arm_of_several_sources_has_a_label_for_each() -> None:
     assert tables.replaced == 0
 
 
-def test_entries_keep_their_order_and_stand_apart_from_transfer() -> None:
-    """Points come in the order given, on suites where at least two of the arms were run."""
+def test_entries_keep_their_order_and_every_memory_is_in_the_transfer() -> None:
+    """Points come in the order given, on suites where at least two of the arms were run; no arm is
+    left out of the transfer matrix."""
     arms = ("none", "default", "default-k1", "default-k5")
     made = synthetic_attempts(tasks=6, arms=arms)
     made = [x for x in made if "-k" not in x.arm or x.suite == "mbpp"]
     order = [("1", "default-k1"), ("3", "default"), ("5", "default-k5")]
-    tables = tabulate(made, entries=order)
+    tables = tabulate(made, entries=[order])
     assert {point.suite for point in tables.entries} == {"mbpp"}
     assert [point.label for point in tables.entries] == ["1", "3", "5"] * 2
-    assert {each.row for each in tables.transfer} == {"default · coder-0.5b+coder-1.5b"}
+    assert {point.series for point in tables.entries} == {"default-k1 to default-k5"}
+    assert {each.row.partition(" ")[0] for each in tables.transfer} == {*arms} - {"none"}
 
 
 def test_balance_breaks_even_where_tokens_are_saved() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -50,6 +52,20 @@ def test_no_result_is_kept_from_the_repository() -> None:
         asked = ["git", "check-ignore", "--no-index", f"results/{name}"]
         found = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True)
         assert found.returncode == 1, f"{name} is ignored: {found.stdout!r} {found.stderr!r}"
+
+
+REPORTS = sorted((REPOSITORY / "results").rglob("report.html"))
+
+
+@pytest.mark.parametrize("page", REPORTS, ids=lambda path: path.parent.name)
+def test_links_of_a_published_report_lead_somewhere(page: Path) -> None:
+    """Each log, picture and record that a report under `results/` links to lies there."""
+    html, markdown = (page.with_suffix(each).read_text("utf-8") for each in (".html", ".md"))
+    links = re.findall(r'href="([^"#][^"]*)"', html)
+    links += re.findall(r"\]\(<?([^)>]*)>?\)", markdown)
+    dead = {link for link in links if not (page.parent / unquote(link)).is_file()}
+    assert links
+    assert not dead
 
 
 def test_both_sizes_hold_the_same_tables() -> None:

@@ -15,7 +15,7 @@ What is compared
     arms.py        where an arm's guidance comes from, all else being equal
     plan.py        every attempt that is asked for, and what of it the logs hold
     run.py         build, learn, run
-    attempts.py    the record of one attempt
+    attempts.py    the record of one attempt; conditions.py under which it was made
     statistics.py  shares, paired differences, intervals (pure); tables.py the tables of a report
     report/        attempts → one HTML page and Markdown
     publish.py     logs without the texts of benchmarks that are not ours

@@ -6,7 +6,7 @@
 | ``own`` | of the agent's own runs, one by one (recipe ``single``) |
 | ``other`` | of another builder's runs, the same way: naive transfer |
 | ``self-contrast`` | of the agent's own runs, contrasted with each other |
-| ``paper-v1`` | MemCollab as in the paper, of all builders' runs |
+| ``paper-v1`` | the paper's recipe within the experiment's limits, of all builders' runs |
 | ``default`` | MemCollab, recipe ``default``, of all builders' runs |
 | ``examples`` | no constraints: the run that solved the most similar build task, shown as it was |
 | ``random`` | as many constraints of ``default``'s bank as it would recall, drawn at random |

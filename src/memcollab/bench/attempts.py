@@ -25,6 +25,9 @@ class Attempt(Record):
         default=None, description="models whose runs made the memory, joined by +"
     )
     task_id: str
+    group: str | None = Field(
+        default=None, description="tasks of one group are alike: the module that they ask to use"
+    )
     seed: int = 0
     solved: bool | None
     failure: Failure | None = Field(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from memcollab.bench import confine
+from memcollab.bench import conditions, confine
 from memcollab.bench.roster import AgentSpec
 from memcollab.bench.tasks import BenchTask, State
 from memcollab.errors import MissingExtra, UsageError
@@ -136,7 +136,11 @@ class Evaluation:
                 score=True,
                 ctl_server=False,
                 acp_server=False,
-                metadata={"memcollab_log_format": LOG_FORMAT, **self.settings.__dict__},
+                metadata={
+                    "memcollab_log_format": LOG_FORMAT,
+                    **self.settings.__dict__,
+                    **conditions.of_this_machine(),
+                },
             )
         return log
 

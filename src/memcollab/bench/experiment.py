@@ -17,6 +17,7 @@ Everything an experiment makes lies in one folder: ``build/`` (Inspect logs of t
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,14 +30,26 @@ from pydantic import (
     model_validator,
 )
 
-from memcollab.bench.arms import ARMS, Arm, arm_like
+from memcollab.bench.arms import ARMS, Arm, Show, Source, arm_like
 from memcollab.bench.evaluate import Harness, Settings
 from memcollab.bench.roster import AgentSpec, check_agents
 from memcollab.bench.suites import Choice, Suite, choose
+from memcollab.bench.tables import BASELINE
 from memcollab.errors import UsageError
-from memcollab.recipe import Recipe, recipe
+from memcollab.recipe import DEFAULT, Recipe, recipe
 
 SAMPLING_TEMPERATURE = 0.7
+_RUNS: Mapping[Source, str] = {
+    "all": "all builders'",
+    "own": "the agent's own",
+    "other": "another builder's",
+}
+_SHOWS: Mapping[Show, str] = {
+    "recall": "what recall finds",
+    "random": "as many, at random",
+    "wrong-category": "recall in a wrong category",
+    "examples": "a solved run",
+}
 
 
 class SuiteChoice(BaseModel):
@@ -128,6 +141,43 @@ class Experiment(BaseModel):
         """The recipe of that name with the experiment's changes."""
         return Recipe.model_validate(recipe(name).model_dump() | self.recipe)
 
+    def part(
+        self,
+        arms: Collection[str] = (),
+        suites: Collection[str] = (),
+        agents: Collection[str] = (),
+    ) -> Self:
+        """The same of these arms, suites and measured agents alone; of none named, of all. The arm
+        without memory stays: it is what the others are compared with.
+
+        Raises:
+            UsageError: the experiment has no such arm, suite or agent.
+        """
+        measured = {AgentSpec.parse(each).name: each for each in self.agents}
+        _refuse_strange("arm", arms, [arm.name for arm in self.arms])
+        _refuse_strange("suite", suites, [each.name for each in self.suite])
+        _refuse_strange("agent", agents, list(measured))
+        kept = {
+            "arms": tuple(x for x in self.arms if not arms or x.name in {BASELINE, *arms}),
+            "suite": tuple(x for x in self.suite if not suites or x.name in suites),
+            "agents": tuple(x for n, x in measured.items() if not agents or n in agents),
+        }
+        return self.model_copy(update=kept)
+
+    @property
+    def series(self) -> list[list[tuple[str, str]]]:
+        """Arms that differ in the number of entries alone, from few to many: (number, arm)."""
+        alike: dict[str, list[tuple[int, str]]] = {}
+        for arm in self.arms:
+            if arm.runs is not None and arm.show != "examples":
+                rest = arm.model_copy(update={"name": "-", "limit": None}).model_dump_json()
+                alike.setdefault(rest, []).append((arm.limit or self.limit, arm.name))
+        return [
+            [(str(limit), name) for limit, name in sorted(found)]
+            for found in alike.values()
+            if len({limit for limit, _ in found}) > 1
+        ]
+
     def specs(self, names: tuple[str, ...]) -> list[AgentSpec]:
         """The agents of these names.
 
@@ -158,8 +208,16 @@ class Experiment(BaseModel):
 
     def told(self) -> dict[str, str]:
         """The settings, as a report tells them."""
-        names = "builders agents harness turns max_tokens temperature seeds contrasts limit"
-        given = {name: getattr(self, name) for name in [*names.split(), "guidance_tokens"]}
+        names = "builders agents harness turns max_tokens temperature seeds choice_seed contrasts"
+        given = {name: getattr(self, name) for name in [*names.split(), "limit", "guidance_tokens"]}
+        built = [each for each in self.suite if each.build]
+        given["build_tasks"] = tuple(f"{each.name} {each.build}" for each in built) or "none"
+        given["test_tasks"] = tuple(f"{each.name} {each.test}" for each in self.suite)
+        given["build_seeds"] = (
+            tuple(f"{each.name} {' '.join(map(str, each.build_seeds))}" for each in built) or "none"
+        )
+        if any(len(each.build_seeds) > 1 for each in built):
+            given["temperature_of_further_build_seeds"] = SAMPLING_TEMPERATURE
         if self.recipe:
             given["method_changed"] = tuple(f"{name} = {v!r}" for name, v in self.recipe.items())
         if own := [each for each in self.suite if each.contrasts]:
@@ -174,6 +232,42 @@ class Experiment(BaseModel):
             for name, value in given.items()
         }
 
+    def arms_told(self) -> list[dict[str, str]]:
+        """Whose runs, which recipe and which limits each arm has, as a report tells them."""
+        return [self._arm_told(arm) for arm in self.arms]
+
+    def _arm_told(self, arm: Arm) -> dict[str, str]:
+        if arm.runs is None:
+            rest = "runs recipe shows entries tokens place otherwise".split()
+            return {"arm": arm.name} | dict.fromkeys(rest, "–")
+        method = self.recipe_of(arm.recipe)
+        entries = str(arm.limit or self.limit)
+        return {
+            "arm": arm.name,
+            "runs": _RUNS[arm.runs],
+            "recipe": arm.recipe,
+            "shows": _SHOWS[arm.show],
+            "entries": "1 run" if arm.show == "examples" else entries,
+            "tokens": str(self.guidance_tokens),
+            "place": arm.place,
+            "otherwise": "; ".join(self._deviations(arm, method)) or "–",
+        }
+
+    def _deviations(self, arm: Arm, method: Recipe) -> list[str]:
+        """In what an arm is not what its name may promise."""
+        told = []
+        limits = method.limit, method.guidance_tokens
+        if limits != (DEFAULT.limit, DEFAULT.guidance_tokens):
+            told.append(
+                f"the recipe has {method.limit} entries and {method.guidance_tokens:,} tokens"
+            )
+        if method.pairing == "single":
+            told.append("the writer is asked about one run, in other words than about two")
+        told += [f"{name} = {value!r}" for name, value in self.recipe.items()]
+        own = ("categories", "min_score", "min_anchor")
+        told += [f"{name} = {v!r}" for name in own if (v := getattr(arm, name)) is not None]
+        return told
+
     def choose(self, data: Path | None) -> list[Suite]:
         """The tasks of every suite, build and test.
 
@@ -185,6 +279,15 @@ class Experiment(BaseModel):
             for each in self.suite
         ]
         return choose(choices, data, seed=self.choice_seed)
+
+
+def _refuse_strange(what: str, named: Collection[str], valid: Sequence[str]) -> None:
+    strange = sorted(set(named) - set(valid))
+    if strange:
+        raise UsageError(
+            f"the experiment has no {what} {strange[0]!r}. Valid: {', '.join(valid)}. "
+            f"Next: --{what} with one of these"
+        )
 
 
 def load_experiment(path: Path) -> Experiment:

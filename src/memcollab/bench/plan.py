@@ -7,7 +7,7 @@ paired difference there is 0 and not noise. At temperatures above 0 this holds f
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -277,6 +277,7 @@ def attempts(planned: Iterable[Planned], done: Mapping[Name, Done]) -> list[Atte
                 agent=each.agent.name,
                 source=each.source,
                 task_id=each.task.task_id,
+                group=each.task.module_name,
                 seed=each.settings.seed,
                 guidance_tokens=each.shown.tokens,
                 constraints=each.shown.constraints,
@@ -288,13 +289,21 @@ def attempts(planned: Iterable[Planned], done: Mapping[Name, Done]) -> list[Atte
     return records
 
 
-def outline(planned: Sequence[Planned]) -> Plan:
-    """What was to be run, in the order of showing it."""
-    cells = Counter((each.arm, each.source, each.suite, each.agent.name) for each in planned)
+def outline(experiment: Experiment, whole: Experiment | None = None) -> Plan:
+    """What is to be run, in the order of showing it; ``whole`` is the experiment of which
+    ``experiment`` is a part."""
+    agents = [spec.name for spec in experiment.specs(experiment.agents)]
+    builders = [spec.name for spec in experiment.specs(experiment.builders)]
+    columns = sum(
+        len(memories(arm, agent, builders)) for agent in agents for arm in experiment.arms
+    )
+    suites = {each.name: each.test * len(experiment.seeds) for each in experiment.suite}
     return Plan(
-        arms=tuple(dict.fromkeys(each.arm for each in planned)),
-        suites={suite: number for (_, _, suite, _), number in cells.items()},
-        agents=tuple(dict.fromkeys(each.agent.name for each in planned)),
+        arms=tuple(arm.name for arm in experiment.arms),
+        suites=suites,
+        agents=tuple(agents),
+        attempts=columns * sum(suites.values()),
+        whole=None if whole in (None, experiment) else outline(whole),
     )
 
 

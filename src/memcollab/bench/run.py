@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from memcollab.bank import Stats
+from memcollab.bank import StoredAnswer
 from memcollab.bench.arms import Memory, memories
 from memcollab.bench.collect import AgentReport, CollectReport, attempt
-from memcollab.bench.evaluate import Attempted, Evaluation, Job, Settings, require
+from memcollab.bench.evaluate import Attempted, Evaluation, Job, Settings, require, samples
 from memcollab.bench.experiment import Experiment
 from memcollab.bench.plan import Place, Planned
 from memcollab.bench.roster import AgentSpec
@@ -187,29 +187,64 @@ def _write(path: Path, content: bytes) -> None:
 
 def ledgers(experiment: Experiment, place: Place) -> list[Ledger]:
     """What the memories of each arm cost to make, as their banks tell; arms of one memory have the
-    same. Tokens are those that the writer's answers came with."""
+    same. Tokens are those that the writer's answers came with.
+
+    Answers about build tasks of the experiment's suites are counted; about all tasks where none of
+    these has a build part, for then what is read was learned from other suites.
+    """
     builders = [spec.name for spec in experiment.specs(experiment.builders)]
     agents = experiment.specs(experiment.agents)
+    tasks = _built(experiment, place)
+    told = {
+        memory: _told(place.bank(memory), tasks)
+        for memory in banks_needed(experiment)
+        if place.bank(memory).exists()
+    }
     found = []
     for arm in experiment.arms:
         read = {memory for spec in agents for memory in memories(arm, spec.name, builders)}
-        spent = [_spent(place.bank(memory)) for memory in read if memory is not None]
-        found.append(
-            Ledger(
-                arm=arm.name,
-                input_tokens=sum(stats.spent.input_tokens or 0 for stats in spent),
-                output_tokens=sum(stats.spent.output_tokens or 0 for stats in spent),
-                requests=sum(sum(stats.answers_by_writer.values()) for stats in spent),
-                constraints=sum(stats.constraints for stats in spent),
-                minutes=sum(stats.spent.seconds or 0 for stats in spent) / 60,
-            )
-        )
+        found.append(_ledger(arm.name, [told[each] for each in read if each in told]))
     return [ledger for ledger in found if ledger.requests]
 
 
-def _spent(bank: Path) -> Stats:
+@dataclass(frozen=True)
+class _Told:
+    """What a bank tells of its making."""
+
+    answers: Sequence[StoredAnswer]
+    constraints: int
+
+
+def _ledger(arm: str, told: Sequence[_Told]) -> Ledger:
+    answers = [answer for each in told for answer in each.answers]
+    seconds = [answer.usage.seconds for answer in answers if answer.usage.seconds is not None]
+    return Ledger(
+        arm=arm,
+        input_tokens=sum(answer.usage.input_tokens or 0 for answer in answers),
+        output_tokens=sum(answer.usage.output_tokens or 0 for answer in answers),
+        requests=len(answers),
+        constraints=sum(each.constraints for each in told),
+        minutes=sum(seconds) / 60 if seconds else None,
+        writers=tuple(sorted({answer.writer for answer in answers})),
+        recorded=sum(answer.tier == "recorded" for answer in answers),
+    )
+
+
+def _told(bank: Path, keys: set[str]) -> _Told:
+    """``keys`` name the tasks that count; if there are none, all do."""
     with MemCollab(bank, create=False) as collab:
-        return collab.bank.stats()
+        held = collab.bank.tasks()
+        tasks = {task.id for task in held if not keys or task.key in keys}
+        contrasts = {each.id for each in collab.bank.contrasts() if each.task_id in tasks}
+        answers = [each for each in collab.bank.answers() if each.contrast_id in contrasts]
+        made = {name for _, name in collab.bank.drafts(contrasts) if name is not None}
+    return _Told(answers, len(made))
+
+
+def _built(experiment: Experiment, place: Place) -> set[str]:
+    """The build tasks of the experiment's suites that were attempted."""
+    folders = [place.build(suite.name) for suite in experiment.suite if suite.build]
+    return {str(sample.id) for folder in folders for _, sample in samples(folder)}
 
 
 def _runs(place: Place, suite: str) -> Path:

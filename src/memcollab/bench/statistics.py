@@ -13,9 +13,14 @@ The contract of this module:
 Intervals are two-sided and not corrected for looking at many cells; ``holm`` corrects p-values.
 
 A plain bootstrap of 50 ties says that the difference is 0 and nothing else, which 50 tasks cannot
-show. Where values are shares, two pseudo-tasks, one won and one lost, are therefore added before
-the spread is taken (Agresti & Min 2005, Biometrics 61:515; Bonett & Price 2012, J. Educ. Behav.
-Stat. 37:479). The value itself stays the observed one, and the spread lies around it.
+show. Where values are shares, two pseudo-tasks, one won and one lost, are therefore added to each
+suite before the bootstrap (Agresti & Min 2005, Biometrics 61:515; Bonett & Price 2012, J. Educ.
+Behav. Stat. 37:479). The value stays the observed one; the interval is that of the tasks with the
+pseudo-tasks, so that its centre lies nearer to 0. One cell, and a mean that one cell makes up, are
+computed alike and have the same interval.
+
+A difference is called above or below 0 where its interval lies there and, of one cell's shares,
+the exact McNemar test agrees at ``LEVEL``: with 5 won and none lost they can differ.
 """
 
 from __future__ import annotations
@@ -30,18 +35,26 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+Groups = Mapping[str, Mapping[str, str]]
 NAN = math.nan
+LEVEL = 0.05
 _PSEUDO = (1.0, -1.0)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval; ``n`` is the number of tasks (of pairs, in a difference)."""
+    """A value with its interval; ``n`` is the number of tasks (of pairs, in a difference).
+
+    ``p`` is that of the exact McNemar test, two-sided, where the value is the difference of one
+    cell's shares; else nan. Of tasks with several seeds it is the sign test over won and lost,
+    which is the same test where a task has one seed.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    p: float = NAN
 
     @property
     def known(self) -> bool:
@@ -49,20 +62,21 @@ class Estimate:
 
     @property
     def above_zero(self) -> bool:
-        """Whether the whole interval lies above 0."""
-        return self.low > 0
+        """Whether the whole interval lies above 0, and no test says that this may be chance."""
+        return self.low > 0 and not self.p >= LEVEL
 
     @property
     def below_zero(self) -> bool:
-        """Whether the whole interval lies below 0."""
-        return self.high < 0
+        """Whether the whole interval lies below 0, and no test says that this may be chance."""
+        return self.high < 0 and not self.p >= LEVEL
 
     def __neg__(self) -> Estimate:
-        return Estimate(-self.value, -self.high, -self.low, self.n)
+        return Estimate(-self.value, -self.high, -self.low, self.n, self.p)
 
     def times(self, factor: float) -> Estimate:
         """The same in another unit; ``factor`` is above 0."""
-        return Estimate(factor * self.value, factor * self.low, factor * self.high, self.n)
+        value, low, high = (factor * each for each in (self.value, self.low, self.high))
+        return Estimate(value, low, high, self.n, self.p)
 
 
 NOTHING = Estimate(NAN, NAN, NAN, 0)
@@ -74,8 +88,6 @@ class Paired:
 
     ``difference`` of shares, with − without. ``won`` tasks are solved more often with than without,
     ``lost`` ones less often; of the ties, ``neither`` were never solved and ``both`` are the rest.
-    ``p`` is that of the exact McNemar test, two-sided; for tasks of several seeds that is the sign
-    test over won and lost, which is the same test where a task has one seed.
     """
 
     difference: Estimate
@@ -83,7 +95,11 @@ class Paired:
     lost: int
     both: int
     neither: int
-    p: float
+
+    @property
+    def p(self) -> float:
+        """As ``Estimate.p``."""
+        return self.difference.p
 
 
 def share(successes: float, n: int, confidence: float = 0.95) -> Estimate:
@@ -129,14 +145,11 @@ def paired(
     changes = after - before
     won, lost = int(np.sum(changes > 0)), int(np.sum(changes < 0))
     neither = int(np.sum((changes == 0) & (before == 0)))
-    return Paired(
-        difference=_bounded(changes, confidence, seed, resamples),
-        won=won,
-        lost=lost,
-        both=len(changes) - won - lost - neither,
-        neither=neither,
-        p=_mcnemar(won, lost) if len(changes) else NAN,
+    cell = {str(task): pair for task, pair in enumerate(zip(before, after, strict=True))}
+    found = macro_difference(
+        {"": {"": cell}}, confidence=confidence, seed=seed, resamples=resamples
     )
+    return Paired(found, won, lost, len(changes) - won - lost - neither, neither)
 
 
 def mean(
@@ -155,8 +168,9 @@ def mean(
     value = _mean(sample)
     if len(sample) < 2:
         return Estimate(value, NAN, NAN, len(sample))
-    low, high = _spread(sample, _tail(confidence, len(sample)), seed, resamples)
-    return Estimate(value, value + low, value + high, len(sample))
+    tail = _tail(confidence, len(sample))
+    low, high = _limits([_Table.of(sample[:, None])], tail, seed, resamples)
+    return Estimate(value, low, high, len(sample))
 
 
 def mean_difference(
@@ -177,27 +191,42 @@ def mean_difference(
     return mean(changes, confidence=confidence, seed=seed, resamples=resamples)
 
 
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of independent estimates, each of equal weight; unknown ones are left out.
-
-    Their distances to the limits are added as squares (MOVER: Zou & Donner 2008, Stat. Med.
-    27:1693). ``n`` is the sum.
-    """
-    known = [each for each in estimates if each.known]
-    if not known:
-        return NOTHING
-    value = math.fsum(each.value for each in known) / len(known)
-    below = math.hypot(*(each.value - each.low for each in known)) / len(known)
-    above = math.hypot(*(each.high - each.value for each in known)) / len(known)
-    return Estimate(value, value - below, value + above, sum(each.n for each in known))
-
-
 Cells = Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]
+
+
+def macro_share(
+    suites: Mapping[str, Mapping[str, Mapping[str, float]]],
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> Estimate:
+    """The mean over the suite × agent cells of the share of tasks solved, each of equal weight.
+
+    ``suites`` maps suite → agent → task id → share (0 to 1, or bool). Tasks are resampled as in
+    ``macro_difference``: agents that attempted the same tasks are not twice as many tasks. Two won
+    and two lost pseudo-tasks are added to each suite (Agresti & Coull 1998, Am. Stat. 52:119). One
+    cell alone has the interval of ``share``. ``n`` counts tasks.
+    """
+    names = [name for name in sorted(suites) if any(suites[name].values())]
+    if not names:
+        return NOTHING
+    tables = [_table(_as_pairs(suites[name]), {}) for name in names]
+    cells = sum(table.cells for table in tables)
+    n = sum(len(table.sums) for table in tables)
+    if cells == 1:
+        return share(float(tables[0].sums.sum()), n, confidence)
+    value = math.fsum(float(each) for table in tables for each in table.means) / cells
+    added = [table.with_rows((1.0, 1.0, 0.0, 0.0)) for table in tables]
+    low, high = _limits(added, (1 - confidence) / 2, seed, resamples)
+    low, high = round(low / cells, 12), round(high / cells, 12)
+    return Estimate(value, max(min(low, value), 0.0), min(max(high, value), 1.0), n)
 
 
 def macro_difference(
     suites: Cells,
     *,
+    groups: Groups | None = None,
     shares: bool = True,
     confidence: float = 0.95,
     seed: int = 0,
@@ -209,35 +238,32 @@ def macro_difference(
     suite, and a task takes the results of all agents along: two agents at one task are not two
     independent observations. Cells without a pair are left out. ``n`` counts the pairs.
 
+    ``groups`` maps suite → task id → group: groups are resampled whole in place of tasks, for tasks
+    of one group may be won and lost together (a cluster bootstrap, with percentiles moved outwards
+    for few groups as in ``mean``). A task of no group is one of its own. There is no p then.
+
     ``shares=False`` takes values without bounds (turns, tokens): no pseudo-tasks are added.
     """
-    tables = [_table(suites[name]) for name in sorted(suites)]
-    tables = [table for table in tables if table.shape[1]]
-    cells = sum(table.shape[1] for table in tables)
-    if not cells:
+    names = [name for name in sorted(suites) if any(suites[name].values())]
+    if not names:
         return NOTHING
-    value = math.fsum(float(each) for table in tables for each in _means(table)) / cells
-    pairs = sum(int(np.sum(~np.isnan(table))) for table in tables)
-    if not shares and all(len(table) < 2 for table in tables):
+    tables = [_table(suites[name], (groups or {}).get(name, {})) for name in names]
+    cells = sum(table.cells for table in tables)
+    value = math.fsum(float(each) for table in tables for each in table.means) / cells
+    pairs = sum(table.n for table in tables)
+    rows = sum(len(table.sums) for table in tables)
+    if not shares and all(len(table.sums) < 2 for table in tables):
         return Estimate(value, NAN, NAN, pairs)
-    # Without pseudo-tasks the sample is as small as the tasks are few.
-    tasks = sum(len(table) for table in tables)
-    tail = (1 - confidence) / 2 if shares else _tail(confidence, tasks)
-    # Either order of the pseudo-tasks: swapping the two sides swaps them, too.
-    orders: list[tuple[float, ...]] = [_PSEUDO, _PSEUDO[::-1]] if shares else [()]
-    limits = [
-        np.quantile(
-            sum(
-                _moves(table, pseudo, seed, stream, resamples)
-                for stream, table in enumerate(tables)
-            ),
-            [tail, 1 - tail],
-        )
-        for pseudo in orders
-    ]
-    low, high = (float(each) / cells for each in np.mean(limits, axis=0))
+    if shares:
+        tables = [table.with_rows(_PSEUDO) for table in tables]
+    # Without pseudo-tasks the sample is as small as the tasks are few, and so it is with groups.
+    expanded = bool(groups) or not shares
+    tail = _tail(confidence, max(rows, 2)) if expanded else (1 - confidence) / 2
+    # What is left of 0 after sums of fractions is no sign.
+    low, high = (round(each / cells, 12) for each in _limits(tables, tail, seed, resamples))
     limit = 1.0 if shares else math.inf
-    return Estimate(value, max(value + low, -limit), min(value + high, limit), pairs)
+    p = _of_one_cell(suites[names[0]]) if shares and cells == 1 and not groups else NAN
+    return Estimate(value, max(low, -limit), min(high, limit), pairs, p)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -260,7 +286,10 @@ def _aligned(without: Sequence[float], with_: Sequence[float]) -> tuple[Floats, 
     return np.asarray(without, dtype=np.float64), np.asarray(with_, dtype=np.float64)
 
 
-def _mcnemar(won: int, lost: int) -> float:
+def _of_one_cell(agents: Mapping[str, Mapping[str, tuple[float, float]]]) -> float:
+    """The p of the exact McNemar test for the one cell of a suite."""
+    changes = [after - before for cell in agents.values() for before, after in cell.values()]
+    won, lost = sum(each > 0 for each in changes), sum(each < 0 for each in changes)
     return float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
 
 
@@ -278,58 +307,93 @@ def _mean(values: Floats) -> float:
     return math.fsum(values) / len(values) if len(values) else NAN
 
 
-def _bounded(changes: Floats, confidence: float, seed: int, resamples: int) -> Estimate:
-    """The mean of differences of shares, with pseudo-tasks in its spread."""
-    if not len(changes):
-        return NOTHING
-    value = _mean(changes)
-    sample = np.concatenate([changes, _PSEUDO])
-    low, high = _spread(sample, (1 - confidence) / 2, seed, resamples)
-    return Estimate(value, max(value + low, -1.0), min(value + high, 1.0), len(changes))
+@dataclass(frozen=True)
+class _Table:
+    """What is resampled: a row per task or group, a column per cell. ``sums`` of values and how
+    many tasks they are of, ``counts``; 0 where a cell has none."""
+
+    sums: Floats
+    counts: Floats
+
+    @classmethod
+    def of(cls, values: Floats) -> _Table:
+        """A row per task; nan where a cell does not have it."""
+        return cls(np.nan_to_num(values), (~np.isnan(values)).astype(np.float64))
+
+    @property
+    def cells(self) -> int:
+        return len(self.sums.T)
+
+    @property
+    def n(self) -> int:
+        return int(self.counts.sum())
+
+    @property
+    def means(self) -> Floats:
+        return np.asarray(self.sums.sum(axis=0) / self.counts.sum(axis=0), dtype=np.float64)
+
+    def with_rows(self, values: Sequence[float]) -> _Table:
+        """With a pseudo-task of each value, the same in every cell."""
+        more = np.repeat(np.asarray(values, dtype=np.float64)[:, None], self.cells, axis=1)
+        counts = np.vstack([self.counts, np.ones_like(more)])
+        return _Table(np.vstack([self.sums, more]), counts)
+
+    def sorted(self) -> _Table:
+        """Its rows in an order that depends on their content alone."""
+        order = np.lexsort(np.hstack([self.counts, self.sums]).T)
+        return _Table(self.sums[order], self.counts[order])
+
+    def moves(self, seed: int, stream: int, resamples: int) -> Floats:
+        """How far the sum of its cells' means moves from what it is, per resample."""
+        centred = self.sums - self.counts * self.means
+        draws = _draws(len(self.sums), resamples, seed, stream)
+        # A resample may hold no task of a cell that has few; such a cell stays where it is.
+        moved = (draws @ centred) / np.maximum(draws @ self.counts, 1)
+        return np.asarray(moved.sum(axis=1), dtype=np.float64)
 
 
-def _spread(sample: Floats, tail: float, seed: int, resamples: int) -> tuple[float, float]:
-    """How far below and above its mean the mean of a resample lies.
+def _limits(
+    tables: Sequence[_Table], tail: float, seed: int, resamples: int
+) -> tuple[float, float]:
+    """The limits of the sum of all cells' means.
 
     Sorting makes the order of the tasks irrelevant; taking the mean with the mirror image's spread
     makes swapping the two sides exact.
     """
-    draws = _draws(len(sample), resamples, seed, 0)
+    centre = math.fsum(float(each) for table in tables for each in table.means)
     sides = []
-    for values in (np.sort(sample), np.sort(-sample)):
-        moved = draws @ (values - values.mean()) / len(values)
+    for sign in (1, -1):
+        turned = [_Table(sign * table.sums, table.counts).sorted() for table in tables]
+        moved = sum(table.moves(seed, stream, resamples) for stream, table in enumerate(turned))
         sides.append(np.quantile(moved, [tail, 1 - tail]))
     (low, high), (mirror_low, mirror_high) = sides
-    return float(low - mirror_high) / 2, float(high - mirror_low) / 2
+    return centre + float(low - mirror_high) / 2, centre + float(high - mirror_low) / 2
 
 
-def _table(agents: Mapping[str, Mapping[str, tuple[float, float]]]) -> Floats:
-    """Differences of one suite: a row per task, a column per agent that has any; nan for none."""
+def _as_pairs(
+    agents: Mapping[str, Mapping[str, float]],
+) -> dict[str, dict[str, tuple[float, float]]]:
+    return {
+        agent: {task: (0.0, float(value)) for task, value in tasks.items()}
+        for agent, tasks in agents.items()
+    }
+
+
+def _table(
+    agents: Mapping[str, Mapping[str, tuple[float, float]]], groups: Mapping[str, str]
+) -> _Table:
+    """Differences of one suite: a row per task, or group of tasks, a column per agent that has
+    any."""
     names = [name for name in sorted(agents) if agents[name]]
-    tasks = sorted({task for name in names for task in agents[name]})
-    table = np.full((len(tasks), len(names)), NAN)
-    rows = {task: row for row, task in enumerate(tasks)}
+    # A task's id may be the name of a group.
+    unit = {task: (task in groups, groups.get(task, task)) for x in names for task in agents[x]}
+    rows = {each: row for row, each in enumerate(sorted(set(unit.values())))}
+    sums, counts = np.zeros((2, len(rows), len(names)))
     for column, name in enumerate(names):
         for task, (without, with_) in agents[name].items():
-            table[rows[task], column] = float(with_) - float(without)
-    return table
-
-
-def _means(table: Floats) -> Floats:
-    return np.asarray(np.nanmean(table, axis=0), dtype=np.float64)
-
-
-def _moves(
-    table: Floats, pseudo: tuple[float, ...], seed: int, stream: int, resamples: int
-) -> Floats:
-    """How far the sum of a suite's cells moves from what it is, per resample."""
-    table = np.vstack([table, *(np.full(table.shape[1], value) for value in pseudo)])
-    centred = np.nan_to_num(table - _means(table))
-    draws = _draws(len(table), resamples, seed, stream)
-    sizes = draws @ (~np.isnan(table)).astype(np.float64)
-    # A resample may hold no task of a cell that has few; such a cell stays where it is.
-    moves = (draws @ centred) / np.maximum(sizes, 1)
-    return np.asarray(moves.sum(axis=1), dtype=np.float64)
+            sums[rows[unit[task]], column] += float(with_) - float(without)
+            counts[rows[unit[task]], column] += 1
+    return _Table(sums, counts)
 
 
 # The cells of a report are mostly of a few sizes, and those of one size share their resamples: 24

@@ -20,19 +20,22 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import get_args
 
 from memcollab.bench.attempts import Attempt, Failure
 from memcollab.bench.statistics import (
     NAN,
     NOTHING,
+    Cells,
     Estimate,
+    Groups,
     Paired,
     holm,
     macro_difference,
+    macro_share,
     mean,
     mean_difference,
-    mean_of,
     paired,
     share,
 )
@@ -44,23 +47,26 @@ _ARMS = "none own other self-contrast paper-v1 default examples random wrong-cat
 # Of one model's runs, read one by one: rows of the transfer matrix named by the model alone.
 _OF_ONE_MODEL = frozenset({"own", "other"})
 
-MEASURES = ("turns", "tokens", "input_tokens", "output_tokens", "guidance_tokens", "seconds")
+MEASURES = ("turns", "tokens", "input_tokens", "output_tokens", "guidance_tokens")
 NO_VERDICT = "no verdict"
 OUTCOMES: tuple[str, ...] = ("solved", *get_args(Failure), NO_VERDICT)
-UNPAIRED = Paired(NOTHING, 0, 0, 0, 0, NAN)
+UNPAIRED = Paired(NOTHING, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Ledger:
     """What an arm's memory cost to make: the writer's tokens and requests, what came of them, and
-    the minutes it took."""
+    the minutes it took, where that was recorded. ``writers`` are their names. ``recorded`` requests
+    were answered from a file: their tokens are what the file says, which may be an estimate."""
 
     arm: str
     input_tokens: int = 0
     output_tokens: int = 0
     requests: int = 0
     constraints: int = 0
-    minutes: float = 0.0
+    minutes: float | None = None
+    writers: tuple[str, ...] = ()
+    recorded: int = 0
 
     @property
     def tokens(self) -> int:
@@ -70,11 +76,14 @@ class Ledger:
 @dataclass(frozen=True)
 class Plan:
     """What was to be run, in the order of showing it: arms, agents, and per suite the attempts of
-    one cell (tasks × seeds). What the attempts hold beyond it is shown too."""
+    one cell (tasks × seeds); ``attempts`` in all, where that is known. What the attempts hold
+    beyond it is shown too. ``whole`` is the plan of which this is a part."""
 
     arms: tuple[str, ...] = ()
     suites: Mapping[str, int] = field(default_factory=dict)
     agents: tuple[str, ...] = ()
+    attempts: int | None = None
+    whole: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class Cell:
     ``expected``, ``attempts`` and ``judged`` count attempts; every ``Estimate.n`` counts tasks.
     ``costs`` and ``changes`` are keyed by ``MEASURES``, per attempt. ``corrected`` is the p of
     ``against`` after Holm's correction over the cells of the label. ``guided`` counts the judged
-    attempts that were shown anything.
+    attempts that were shown anything. ``grouped`` is the difference with an interval over groups of
+    tasks, of which there are ``groups``; unknown where the tasks have none.
     """
 
     label: str
@@ -112,12 +122,15 @@ class Cell:
     changes: Mapping[str, Estimate]
     logs: tuple[LogUse, ...]
     corrected: float = NAN
+    grouped: Estimate = NOTHING
+    groups: int = 0
 
 
 @dataclass(frozen=True)
 class Overall:
     """A label over its suites (for one agent, or for all where ``agent`` is None): each cell of
-    equal weight. ``cells`` were run, of ``planned``."""
+    equal weight. ``cells`` were run, of ``planned``. ``grouped`` is the difference with an interval
+    over groups of tasks in the suites that have any; unknown where none has."""
 
     label: str
     arm: str
@@ -127,6 +140,7 @@ class Overall:
     accuracy: Estimate
     difference: Estimate
     changes: Mapping[str, Estimate]
+    grouped: Estimate = NOTHING
 
 
 @dataclass(frozen=True)
@@ -138,10 +152,17 @@ class Transfer:
     difference: Estimate
 
 
+# Arms that differ in the number of entries alone, from few to many: (number, arm).
+Series = Sequence[tuple[str, str]]
+
+
 @dataclass(frozen=True)
 class EntryPoint:
-    """What a number of entries changed for an agent on a suite."""
+    """What a number of entries changed for an agent on a suite. ``series`` names the arms
+    that differ in the number alone, the first and the last of them."""
 
+    series: str
+    arm: str
     label: str
     suite: str
     agent: str
@@ -168,7 +189,9 @@ class Balance:
 
 @dataclass(frozen=True)
 class Tables:
-    """All that a report shows. ``labels`` holds the baseline first."""
+    """All that a report shows. ``labels`` holds the baseline first. ``seconds`` are the median of
+    an attempt with a verdict, by agent: cells are run at different loads of a machine, so that they
+    are compared with nothing."""
 
     baseline: str
     focus: str
@@ -180,6 +203,7 @@ class Tables:
     transfer: tuple[Transfer, ...]
     entries: tuple[EntryPoint, ...]
     balances: tuple[Balance, ...]
+    seconds: Mapping[str, float]
     errors: tuple[tuple[str, int], ...]
     replaced: int
     records: int
@@ -191,12 +215,12 @@ class Tables:
 
     @property
     def worse(self) -> tuple[Cell, ...]:
-        """Cells that are worse than the baseline beyond their interval."""
+        """Cells that are worse than the baseline: by interval and exact test (``Estimate.p``)."""
         return tuple(cell for cell in self.compared if cell.against.difference.below_zero)
 
     @property
     def better(self) -> tuple[Cell, ...]:
-        """Cells that are better than the baseline beyond their interval."""
+        """Cells that are better than the baseline: by interval and exact test (``Estimate.p``)."""
         return tuple(cell for cell in self.compared if cell.against.difference.above_zero)
 
     def cell(self, label: str, suite: str, agent: str) -> Cell:
@@ -229,20 +253,14 @@ def tabulate(
     plan: Plan | None = None,
     baseline: str = BASELINE,
     focus: str = FOCUS,
-    entries: Sequence[tuple[str, str]] = (),
+    entries: Sequence[Series] = (),
 ) -> Tables:
-    """The tables of ``attempts``.
-
-    ``entries`` lists (label, arm) from few entries to many; those arms stand apart from the
-    transfer matrix, but for ``focus``. Nothing of it fails on attempts that are only half there.
-    """
+    """The tables of ``attempts``. Nothing of it fails on attempts that are only half there."""
     ledger = {each.arm: each for each in ledgers}
     kept = _latest(attempts)
     grid = _Grid.of(kept, plan or Plan(), baseline)
     cells = _corrected([grid.cell(*key) for key in grid.names()])
     overall = tuple(grid.overall(label, agent, cells) for label, agent in grid.rows())
-    apart = {arm for _, arm in entries} - {focus}
-    shown = [label for label in grid.labels if grid.origin[label][0] not in apart]
     return Tables(
         baseline=baseline,
         focus=focus,
@@ -251,9 +269,10 @@ def tabulate(
         agents=grid.agents,
         cells=cells,
         overall=overall,
-        transfer=_transfer(grid, set(shown)),
-        entries=_entries(grid, cells, entries),
+        transfer=_transfer(grid),
+        entries=tuple(x for series in entries for x in _entries(grid, cells, series)),
         balances=tuple(_balance(arm, ledger.get(arm), grid) for arm in grid.arms_with_memory()),
+        seconds=_seconds(kept),
         errors=_errors(kept),
         replaced=len(attempts) - len(kept),
         records=len(kept),
@@ -333,6 +352,14 @@ def _errors(attempts: Iterable[Attempt]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
+def _seconds(attempts: Iterable[Attempt]) -> dict[str, float]:
+    taken: dict[str, list[float]] = defaultdict(list)
+    for each in attempts:
+        if each.judged:
+            taken[each.agent].append(each.seconds)
+    return {agent: median(found) for agent, found in taken.items()}
+
+
 # ---- the grid
 
 
@@ -348,6 +375,7 @@ class _Grid:
     expected: Mapping[str, int]
     attempts: Mapping[_Key, list[Attempt]]
     without: Mapping[_Place, Attempt]
+    groups: Groups
 
     @classmethod
     def of(cls, attempts: Sequence[Attempt], plan: Plan, baseline: str) -> _Grid:
@@ -372,6 +400,7 @@ class _Grid:
             expected={s: max(plan.suites.get(s, 0), len(tried[s])) for s in suites},
             attempts=cells,
             without={_place(each): each for each in attempts if each.arm == baseline},
+            groups=_groups(attempts),
         )
 
     def names(self) -> list[_Key]:
@@ -391,6 +420,8 @@ class _Grid:
         outcomes = Counter(_outcome(each) for each in found)
         sources = {each.source for each in found}
         pairs = {} if label == self.baseline else _pairs(found, self.without)
+        solved = _averages(pairs, "solved")
+        groups = self.groups.get(suite, {})
         return Cell(
             label=label,
             arm=self.origin[label][0],
@@ -405,9 +436,11 @@ class _Grid:
             outcomes={name: outcomes[name] for name in OUTCOMES},
             accuracy=share(math.fsum(_average(x, "solved") for x in tasks.values()), len(tasks)),
             costs={m: mean([_average(x, m) for x in tasks.values()]) for m in MEASURES},
-            against=paired(*_sides(_averages(pairs, "solved"))) if pairs else UNPAIRED,
+            against=paired(*_sides(solved)) if pairs else UNPAIRED,
             changes={m: mean_difference(*_sides(_averages(pairs, m))) for m in MEASURES},
             logs=_logs(found),
+            grouped=_over_groups({suite: {agent: solved}}, self.groups),
+            groups=len({groups[task] for task in solved if task in groups}),
         )
 
     def overall(self, label: str, agent: str | None, cells: Sequence[Cell]) -> Overall:
@@ -420,9 +453,29 @@ class _Grid:
             agent=agent,
             cells=sum(cell.judged > 0 for cell in mine),
             planned=len(mine),
-            accuracy=mean_of([cell.accuracy for cell in mine]),
+            accuracy=self.share(label, [agent] if agent else self.agents),
             difference=_macro(pairs, "solved"),
             changes={measure: _macro(pairs, measure) for measure in MEASURES},
+            grouped=_over_groups(_values(pairs, "solved"), self.groups),
+        )
+
+    def share(self, label: str, agents: Sequence[str]) -> Estimate:
+        """The share solved over these agents and all suites."""
+        return macro_share(
+            {
+                suite: {
+                    agent: {
+                        task: _average(found, "solved")
+                        for task, found in _by_task(
+                            each
+                            for each in self.attempts.get((label, suite, agent), [])
+                            if each.judged
+                        ).items()
+                    }
+                    for agent in agents
+                }
+                for suite in self.suites
+            }
         )
 
     def pairs(self, labels: Iterable[str], agents: Sequence[str]) -> dict[str, dict[str, _Pairs]]:
@@ -440,11 +493,33 @@ class _Grid:
 
 
 def _macro(pairs: Mapping[str, Mapping[str, _Pairs]], measure: str) -> Estimate:
-    suites = {
+    return macro_difference(_values(pairs, measure), shares=measure == "solved")
+
+
+def _values(pairs: Mapping[str, Mapping[str, _Pairs]], measure: str) -> Cells:
+    return {
         suite: {agent: _averages(found, measure) for agent, found in agents.items()}
         for suite, agents in pairs.items()
     }
-    return macro_difference(suites, shares=measure == "solved")
+
+
+def _over_groups(suites: Cells, groups: Groups) -> Estimate:
+    """The mean difference with an interval over groups; unknown where no task is in one."""
+    met = any(
+        task in groups.get(suite, {})
+        for suite, agents in suites.items()
+        for tasks in agents.values()
+        for task in tasks
+    )
+    return macro_difference(suites, groups=groups) if met else NOTHING
+
+
+def _groups(attempts: Iterable[Attempt]) -> Groups:
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for each in attempts:
+        if each.group is not None:
+            found[each.suite][each.task_id] = each.group
+    return found
 
 
 def _arms_of_several_sources(attempts: Iterable[Attempt]) -> set[str]:
@@ -487,11 +562,11 @@ def _corrected(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     )
 
 
-def _transfer(grid: _Grid, labels: set[str]) -> tuple[Transfer, ...]:
+def _transfer(grid: _Grid) -> tuple[Transfer, ...]:
     """Rows: memories of one model by its name, then the arms whose memory several models share."""
     rows: dict[str, dict[_Key, list[Attempt]]] = {}
     for key, found in grid.attempts.items():
-        for each in found if key[0] in labels else ():
+        for each in found:
             if each.source is not None:
                 rows.setdefault(_row(each), {}).setdefault(key, []).append(each)
     # Memories of one model first; then in the order of the arms.
@@ -523,21 +598,27 @@ def _of_agent(
     return found
 
 
-def _entries(
-    grid: _Grid, cells: Sequence[Cell], entries: Sequence[tuple[str, str]]
-) -> tuple[EntryPoint, ...]:
-    arms = {arm for _, arm in entries}
+def _entries(grid: _Grid, cells: Sequence[Cell], series: Series) -> tuple[EntryPoint, ...]:
+    arms = [arm for _, arm in series]
     # A suite on which only one of the arms was run shows no effect of the number.
     ran: dict[str, set[str]] = defaultdict(set)
     for cell in cells:
         if cell.arm in arms and cell.against.difference.known:
             ran[cell.suite].add(cell.arm)
     return tuple(
-        EntryPoint(label, suite, agent, cell.against.difference, cell.changes["turns"])
+        EntryPoint(
+            f"{arms[0]} to {arms[-1]}",
+            arm,
+            label,
+            suite,
+            agent,
+            cell.against.difference,
+            cell.changes["turns"],
+        )
         for suite in grid.suites
         if len(ran[suite]) > 1
         for agent in grid.agents
-        for label, arm in entries
+        for label, arm in series
         for cell in cells
         if (cell.arm, cell.suite, cell.agent) == (arm, suite, agent)
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memcollab import __version__
 from memcollab.cli import options
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from memcollab.bench.plan import Place
     from memcollab.bench.run import Runner
     from memcollab.bench.suites import Suite
+    from memcollab.bench.tables import Plan
 
 Description = Annotated[Path, typer.Argument(help="The experiment, a TOML file.")]
 Folder = Annotated[
@@ -155,29 +158,80 @@ def report(
     note: Annotated[
         list[str] | None, typer.Option(help="A remark for its beginning; may be repeated.")
     ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this arm, and none beside it; may be repeated."),
+    ] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="Only this suite; may be repeated.")
+    ] = None,
+    agent: Only = None,
+    logs: Annotated[
+        Path | None,
+        typer.Option(
+            help="The logs that the report links to, as published ones.",
+            show_default="logs in the folder",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Its title.", show_default="what is shown of the experiment")
+    ] = None,
 ) -> None:
-    """Write what the logs hold as one HTML page, as Markdown, and as one record per attempt."""
+    """Write what the logs hold as one HTML page, as Markdown, and as one record per attempt.
+
+    With --arm, --suite or --agent it shows a part of the plan, and says so.
+    """
+    from memcollab.bench import conditions
     from memcollab.bench import plan as planning
     from memcollab.bench import run as running
+    from memcollab.bench.experiment import load_experiment
     from memcollab.bench.report import write_report
     from memcollab.cli import show
 
-    opened = _open(experiment, folder, data)
-    described = opened.experiment
-    planned = planning.plan(described, opened.suites, opened.place)
-    entries = [(str(arm.limit), arm.name) for arm in described.arms if arm.limit]
+    whole = load_experiment(experiment)
+    described = whole.part(arm or (), suite or (), agent or ())
+    place = planning.Place(folder or experiment.with_suffix(""))
+    planned = planning.plan(described, described.choose(data), place)
+    outline = planning.outline(described, whole)
+    attempts = planning.attempts(planned, planning.known(place.logs))
+    ledgers = running.ledgers(described, place)
+    writers = sorted({writer for each in ledgers for writer in each.writers})
+    chosen = (("arm", arm), ("suite", suite), ("agent", agent))
+    command = [f"--{kind} {name}" for kind, names in chosen for name in names or ()]
+    settings = described.told() | {"writer": ", ".join(writers) or conditions.UNKNOWN}
+    settings |= conditions.told(place.logs, [each.log for each in attempts if each.log])
+    settings |= {
+        "report made": f"{datetime.now(UTC):%Y-%m-%d}, memcollab {__version__}",
+        "command": " ".join(["memcollab bench report", experiment.name, *command]),
+    }
     page, text = write_report(
-        planning.attempts(planned, planning.known(opened.place.logs)),
-        running.ledgers(described, opened.place),
-        out or opened.place.root / "report" / described.name,
-        title=f"Does memory help? {described.name}",
+        attempts,
+        ledgers,
+        out or place.root / "report" / described.name,
+        title=title or _title(described.name, outline),
         notes=note or (),
-        settings=described.told(),
-        entries=entries,
-        logs_root=opened.place.logs,
-        plan=planning.outline(planned),
+        settings=settings,
+        arms=described.arms_told(),
+        entries=described.series,
+        logs_root=logs or place.logs,
+        plan=outline,
     )
     show.console.print(f"wrote {page} and {text}", markup=False, soft_wrap=True)
+
+
+def _title(name: str, outline: Plan) -> str:
+    """Reports of parts of one experiment are told apart by what they show."""
+    if outline.whole is None:
+        return f"Does memory help? {name}"
+    kinds = (
+        (outline.suites, outline.whole.suites),
+        (outline.agents, outline.whole.agents),
+        (outline.arms, outline.whole.arms),
+    )
+    shown = [", ".join(mine) for mine, of in kinds if len(mine) < len(of)]
+    return f"Does memory help? {name}: {'; '.join(shown)}"
 
 
 def evidence(

@@ -25,7 +25,7 @@ from memcollab.bench.report.figures import plain
 from memcollab.bench.report.markdown import markdown
 from memcollab.bench.report.page import html
 from memcollab.bench.report.words import Frame, sections
-from memcollab.bench.tables import BASELINE, FOCUS, Ledger, Plan, tabulate
+from memcollab.bench.tables import BASELINE, FOCUS, Ledger, Plan, Series, tabulate
 from memcollab.errors import UsageError
 
 __all__ = ["write_report"]
@@ -39,7 +39,8 @@ def write_report(
     title: str,
     notes: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
-    entries: Sequence[tuple[str, str]] = (),
+    arms: Sequence[Mapping[str, str]] = (),
+    entries: Sequence[Series] = (),
     logs_root: Path | None = None,
     plan: Plan | None = None,
     baseline: str = BASELINE,
@@ -50,9 +51,11 @@ def write_report(
     ``out`` is the HTML file if it ends in ``.html``, else a folder for ``report.html``. Beside it
     stand the Markdown, its charts as SVG, and ``attempts.jsonl`` with every record.
 
-    ``entries`` lists (label, arm) from few entries to many. ``logs_root`` is the folder that the
-    attempts' ``log`` is relative to: a log that is there becomes a link. ``plan`` is what was to be
-    run; without it, what is missing is measured against what any arm has.
+    ``arms`` says what each arm is: values by the name of their column, which all arms share.
+    ``entries`` lists series of arms that differ in the number of entries alone. ``logs_root`` is
+    the folder that the attempts' ``log`` is relative to: a log that is there becomes a link.
+    ``plan`` is what was to be run; without it, what is missing is measured against what any arm
+    has.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -60,7 +63,7 @@ def write_report(
     title = plain(title)
     page = out if out.suffix == ".html" else out / "report.html"
     tables = tabulate(attempts, ledgers, plan=plan, baseline=baseline, focus=focus, entries=entries)
-    frame = Frame(notes, settings or {}, _paths(page.parent, logs_root))
+    frame = Frame(notes, settings or {}, _paths(page.parent, logs_root), plan or Plan(), arms)
     made = sections(tables, frame)
     texts = {page: html(title, made), page.with_suffix(".md"): _markdown(page, title, made)}
     texts |= {page.with_name(_file(page, chart)): chart.svg for chart in _charts(made)}

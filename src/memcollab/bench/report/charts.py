@@ -14,7 +14,7 @@ from typing import Any, Literal
 import altair as alt
 import vl_convert
 
-from memcollab.bench.report.figures import NOT_RUN, plain, points, signed
+from memcollab.bench.report.figures import NOT_RUN, plain, points
 from memcollab.bench.statistics import Estimate
 from memcollab.bench.tables import OUTCOMES, Cell, EntryPoint, Tables
 
@@ -79,7 +79,7 @@ def transfer(tables: Tables) -> str:
         ),
         y=alt.Y(
             "source:N",
-            title="memory made of runs of",
+            title=None,
             scale=alt.Scale(domain=names),
             axis=alt.Axis(grid=False),
         ),
@@ -99,11 +99,13 @@ def transfer(tables: Tables) -> str:
 
 
 def entries(tables: Tables) -> str:
-    """Difference to the baseline by the number of entries, a panel per suite; a line at 0."""
+    """Difference to the baseline by the number of entries, a panel per suite and series; a line at
+    0."""
     found = [each for each in tables.entries if each.difference.known]
     labels = list(dict.fromkeys(each.label for each in tables.entries))
-    rows = [_entry(each) for each in found]
-    suites = list(dict.fromkeys(plain(each.suite) for each in tables.entries))
+    several = len({each.series for each in tables.entries}) > 1
+    rows = [_entry(each) | {"panel": _panel(each, several)} for each in found]
+    panels = list(dict.fromkeys(_panel(each, several) for each in tables.entries))
     base = alt.Chart().encode(
         x=alt.X(
             "label:O",
@@ -122,7 +124,7 @@ def entries(tables: Tables) -> str:
     )
     data = alt.InlineData(values=rows)
     layers = alt.layer(_line_at_zero("y"), bars, dots, data=data).properties(width=250, height=190)
-    return _svg(layers.facet(facet=_facet("suite", suites), columns=2), "entries")
+    return _svg(layers.facet(facet=_facet("panel", panels), columns=2), "entries")
 
 
 def failures(tables: Tables) -> str:
@@ -191,6 +193,10 @@ def _scaled(estimate: Estimate, scale: float) -> dict[str, float]:
     return {"value": scale * value} | {
         name: scale * (value if math.isnan(limit) else limit) for name, limit in limits.items()
     }
+
+
+def _panel(point: EntryPoint, several: bool) -> str:
+    return plain(f"{point.suite}: {point.series}" if several else point.suite)
 
 
 def _entry(point: EntryPoint) -> dict[str, Any]:
@@ -300,9 +306,11 @@ def _own_ids(drawn: str, name: str) -> str:
     )
 
 
-def describe(cells: Sequence[Cell], of: Callable[[Cell], Estimate]) -> str:
+def describe(
+    cells: Sequence[Cell], of: Callable[[Cell], Estimate], show: Callable[[float], str]
+) -> str:
     """The range of a picture's values in words, for those who do not see it."""
     values = [of(cell).value for cell in cells if of(cell).known]
     if not values:
         return "nothing was run yet"
-    return f"values from {signed(min(values), 2)} to {signed(max(values), 2)}"
+    return f"values from {show(min(values))} to {show(max(values))}"

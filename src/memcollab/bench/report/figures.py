@@ -29,8 +29,12 @@ def change(estimate: Estimate, digits: int) -> str:
         return NOT_RUN
     if math.isnan(estimate.low):
         return signed(estimate.value, digits)
-    low, high = signed(estimate.low, digits), signed(estimate.high, digits)
-    return f"{signed(estimate.value, digits)} [{low}, {high}]"
+    return f"{signed(estimate.value, digits)} {interval(estimate, digits)}"
+
+
+def interval(estimate: Estimate, digits: int = 1) -> str:
+    """``[−2.1, +18.3]``, of a signed value."""
+    return f"[{signed(estimate.low, digits)}, {signed(estimate.high, digits)}]"
 
 
 def amount(estimate: Estimate, digits: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from memcollab.bench.report.figures import (
     NOT_RUN,
     amount,
     change,
+    interval,
     numbered,
     p_value,
     percent,
@@ -33,30 +33,36 @@ from memcollab.bench.report.figures import (
     points,
     signed,
 )
-from memcollab.bench.statistics import Estimate
-from memcollab.bench.tables import OUTCOMES, Balance, Cell, Tables
+from memcollab.bench.statistics import LEVEL, Estimate
+from memcollab.bench.tables import OUTCOMES, Balance, Cell, Overall, Plan, Tables
 
 _MAX_ERRORS = 12
+_GROUPED = (
+    " Over groups: tasks that ask for the same module are one group, and may be won or lost "
+    "together; the interval resamples groups whole and is moved outwards for their small number."
+)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around the numbers: notes and settings of the run, and for the name of a log the
-    path from the report to it, if it is there."""
+    """What stands around the numbers: notes and settings of the run, for the name of a log the
+    path from the report to it, if it is there, what was planned, and what the arms are."""
 
     notes: Sequence[str]
     settings: Mapping[str, str]
     path_of: Callable[[str], str | None]
+    plan: Plan
+    arms: Sequence[Mapping[str, str]] = ()
 
 
 def sections(tables: Tables, frame: Frame) -> tuple[Section, ...]:
     """The whole report. Every text in it is plain: whoever writes it out has to escape it."""
     made = (
         Section("What was asked, and how small it is", _asked(tables, frame)),
-        Section("Headline", _headline(tables)),
+        Section("Headline", _headline(tables, frame)),
         Section("Accuracy", _accuracy(tables)),
         Section("Accuracy in pictures", _pictures(tables)),
-        Section("Turns, tokens and seconds", _costs(tables)),
+        Section("Turns and tokens", _costs(tables)),
         Section("Whose memory helps whom", _transfer(tables)),
         Section("The number of entries", _entries(tables)),
         Section("How attempts ended", _failures(tables)),
@@ -79,7 +85,8 @@ def _asked(tables: Tables, frame: Frame) -> tuple[Block, ...]:
         f"Suites: {_list(tables.suites)}. Agents: {_list(tables.agents)}."
     )
     settings = [(plain(name), plain(value)) for name, value in frame.settings.items()]
-    blocks: list[Block] = [Paragraph(asked), Paragraph(_smallness(tables)), *_missing(tables)]
+    blocks: list[Block] = [Paragraph(asked), *_part(frame.plan)]
+    blocks += [Paragraph(_smallness(tables)), *_missing(tables, frame.plan)]
     if frame.notes:
         blocks.append(Bullets(tuple(plain(note, 2000) for note in frame.notes)))
     if settings:
@@ -97,24 +104,50 @@ def _smallness(tables: Tables) -> str:
         f"It is small: a cell (one arm, suite and agent) rests on {_range(sizes)} with a verdict, "
         + ("each attempted once (one seed)." if seeds == 1 else f"with up to {seeds} seeds each.")
     )
-    reach = [_reach(cell.against.difference) for cell in tables.compared]
+    reach = [
+        f"{_points_from_to(mine)} ({plain(agent)})"
+        for agent in tables.agents
+        if (mine := [_reach(x.against.difference) for x in tables.compared if x.agent == agent])
+    ]
     if reach:
         text += (
-            " The interval of a cell's difference typically reaches "
-            f"{100 * statistics.median(reach):.0f} points to either side: a smaller effect cannot "
-            "be told from chance in one cell."
+            " To either side the interval of a cell's difference reaches, read by each agent, "
+            f"{', '.join(reach)}: a smaller effect cannot be told from chance in one cell, and "
+            "where no arm solves anything an interval is short for that reason alone."
         )
     return text + (
         " Intervals are at 95 %. Seeds of a task are averaged first, so that n counts tasks."
     )
 
 
-def _missing(tables: Tables) -> tuple[Block, ...]:
+def _part(plan: Plan) -> tuple[Block, ...]:
+    whole = plan.whole
+    if whole is None:
+        return ()
+    kinds = (
+        ("arms", plan.arms, whole.arms),
+        ("suites", list(plan.suites), list(whole.suites)),
+        ("agents", plan.agents, whole.agents),
+    )
+    shown = "; ".join(
+        f"{len(mine)} of {len(of)} {kind} ({_list(mine)})" for kind, mine, of in kinds
+    )
+    text = (
+        "It shows a part of what was planned, and the part was chosen when this report was made: "
+        f"{shown}. The whole plan has {whole.attempts:,} attempts."
+    )
+    return (Paragraph(text),)
+
+
+def _missing(tables: Tables, plan: Plan) -> tuple[Block, ...]:
     absent = [cell for cell in tables.cells if not cell.attempts]
     begun = [cell for cell in tables.cells if cell.attempts]
     lacking = sum(max(cell.expected - cell.attempts, 0) for cell in begun)
     unjudged = sum(cell.attempts - cell.judged for cell in begun)
     items = []
+    here = " of this part" if plan.whole else ""
+    if plan.attempts is not None and tables.records < plan.attempts:
+        items.append(f"{tables.records:,} of {plan.attempts:,} planned attempts{here} were made.")
     if absent:
         items.append(f"{numbered(len(absent), 'cell')} of {len(tables.cells)} not run.")
     if lacking:
@@ -128,15 +161,32 @@ def _missing(tables: Tables) -> tuple[Block, ...]:
         )
     if tables.replaced:
         items.append(f"{numbered(tables.replaced, 'record')} left out: a later one replaces it.")
-    whole = "Every planned attempt was made and has a verdict."
-    return (Bullets(tuple(items)),) if items else (Paragraph(whole),) if begun else ()
+    if items or not begun:
+        return (Bullets(tuple(items)),) if items else ()
+    if plan.attempts is None:
+        return (Paragraph("No cell lacks an attempt that another has; all have a verdict."),)
+    made = f"{tables.records:,} of {plan.attempts:,} planned attempts{here} were made"
+    return (Paragraph(f"{made}; all have a verdict."),)
 
 
 # ---- headline
 
 
-def _headline(tables: Tables) -> tuple[Block, ...]:
-    return (Paragraph(_claim(tables), strong=True), _arms_table(tables))
+def _headline(tables: Tables, frame: Frame) -> tuple[Block, ...]:
+    claim = Paragraph(_claim(tables), strong=True)
+    return (claim, _arms_table(tables), *_what_arms_are(frame))
+
+
+def _what_arms_are(frame: Frame) -> tuple[Block, ...]:
+    if not frame.arms:
+        return ()
+    rows = [[plain(value) for value in arm.values()] for arm in frame.arms]
+    caption = (
+        "What each arm is: whose runs its memory was made of and by which recipe, what of it is "
+        "shown, how many entries and tokens at most, where it stands to the task, and in what else "
+        "it is not the recipe as it comes."
+    )
+    return (table(caption, list(map(plain, frame.arms[0])), rows),)
 
 
 def _claim(tables: Tables) -> str:
@@ -151,11 +201,18 @@ def _claim(tables: Tables) -> str:
     return (
         f"{plain(tables.focus)} against {plain(tables.baseline)}: {points(over.difference)} "
         f"points, the mean of {len(mine)} of {over.planned} cells ({over.difference.n:,} pairs). "
-        f"{_verdict(over.difference)} "
-        f"Beyond their interval, {better} of its cells are better than {plain(tables.baseline)} "
-        f"and {worse} worse. Turns per attempt: {change(over.changes['turns'], 2)}; "
+        f"{_verdict(over.difference)} {_over_groups(over)}"
+        f"Of its cells {better} are better than {plain(tables.baseline)} "
+        f"and {worse} worse, beyond interval and exact test. "
+        f"Turns per attempt: {change(over.changes['turns'], 2)}; "
         f"tokens: {change(over.changes['tokens'], 0)}."
     )
+
+
+def _over_groups(over: Overall) -> str:
+    if not over.grouped.known:
+        return ""
+    return f"With groups of tasks resampled whole: {points(over.grouped)}. "
 
 
 def _verdict(difference: Estimate) -> str:
@@ -163,11 +220,16 @@ def _verdict(difference: Estimate) -> str:
         return "The interval lies above 0: it helped."
     if difference.below_zero:
         return "The interval lies below 0: it did harm."
+    if difference.low > 0 or difference.high < 0:
+        return f"The exact test says that this may be chance (p {p_value(difference.p)})."
     return "The interval holds 0: help and harm cannot be told apart here."
 
 
 def _arms_table(tables: Tables) -> Table:
-    heads = ("arm", "accuracy", "difference, points", "cells", "better", "worse", "turns", "tokens")
+    heads = ["arm", "accuracy", "difference, points", "cells", "better", "worse", "turns", "tokens"]
+    grouped = any(each.grouped.known for each in tables.overall)
+    if grouped:
+        heads.insert(3, "over groups")
     rows: list[Sequence[str | Entry]] = []
     for label in tables.labels:
         over = tables.over(label)
@@ -178,6 +240,7 @@ def _arms_table(tables: Tables) -> Table:
                 plain(label),
                 percent(over.accuracy),
                 _difference(over.difference) if memory else "–",
+                *([_grouped(over.grouped)] if grouped else []),
                 f"{over.cells} of {over.planned}",
                 str(sum(cell in tables.better for cell in mine)) if memory else "–",
                 str(sum(cell in tables.worse for cell in mine)) if memory else "–",
@@ -187,10 +250,13 @@ def _arms_table(tables: Tables) -> Table:
         )
     return table(
         "Every arm over its suites and agents, each cell of equal weight: accuracies of arms with "
-        "other cells cannot be compared, differences can. They are paired, to "
+        "other cells cannot be compared, differences can. These are paired, to "
         f"{plain(tables.baseline)}; turns and tokens are differences per attempt. Better and "
-        "worse: cells whose interval lies wholly on that side of 0; among 40 cells without any "
-        "effect, one on either side is expected by chance.",
+        "worse: cells whose interval lies wholly on that side of 0 and whose exact McNemar p is "
+        f"below {LEVEL}; among 40 cells without any effect, one on either side is expected by "
+        "chance. Intervals over several cells resample tasks with all their agents (those of "
+        "accuracies with two won and two lost pseudo-tasks a suite): two agents at 60 tasks are 60 "
+        f"tasks.{_GROUPED if grouped else ''}",
         heads,
         rows,
     )
@@ -211,6 +277,7 @@ def _accuracy(tables: Tables) -> tuple[Block, ...]:
 
 def _accuracy_table(tables: Tables, agent: str) -> Table:
     rows: list[Sequence[str | Entry]] = []
+    grouped = any(cell.grouped.known for cell in tables.cells if cell.agent == agent)
     for label in tables.labels:
         over = tables.over(label, agent)
         if not over.cells:
@@ -226,7 +293,7 @@ def _accuracy_table(tables: Tables, agent: str) -> Table:
         f"difference to {plain(tables.baseline)} in points with its interval (bootstrap over "
         "tasks), tasks won and lost, and the p of the exact McNemar test, raw and (in brackets) "
         "after Holm's correction over the cells of the arm. The mean gives each suite equal "
-        "weight. A cell links to its logs.",
+        f"weight. A cell links to its logs.{_GROUPED if grouped else ''}",
         ("arm", *map(plain, tables.suites), "mean"),
         rows,
     )
@@ -239,10 +306,14 @@ def _accuracy_entry(cell: Cell) -> Entry:
     if cell.against.difference.known:
         pair = cell.against
         lines += [
-            points(pair.difference, 0),
+            points(pair.difference),
             f"won {pair.won}, lost {pair.lost}",
             f"p {p_value(pair.p)} ({p_value(cell.corrected)})",
         ]
+        if cell.grouped.known:
+            lines.append(
+                f"over {numbered(cell.groups, 'group')} {interval(cell.grouped.times(100))}"
+            )
     tone = _tone(cell.against.difference)
     return Entry("\n".join(lines), link=f"#{_anchor(cell)}", tone=tone)
 
@@ -286,15 +357,16 @@ def _beside(cell: Cell) -> str:
 def _pictures(tables: Tables) -> tuple[Block, ...]:
     if not any(cell.judged for cell in tables.cells):
         return ()
+    described = charts.describe(tables.cells, _share, "{:.0f} %".format)
     accuracy = Chart(
         "accuracy",
         charts.accuracy(tables),
-        f"Share solved per arm, suite and agent; {charts.describe(tables.cells, _share)} %.",
+        f"Share solved per arm, suite and agent; {described}.",
         "Share solved with 95 % intervals, a panel per suite.",
     )
     if not tables.compared:
         return (accuracy,)
-    described = charts.describe(tables.compared, _difference_points)
+    described = charts.describe(tables.compared, _difference_points, _signed_points)
     differences = Chart(
         "differences",
         charts.differences(tables),
@@ -311,18 +383,32 @@ def _pictures(tables: Tables) -> tuple[Block, ...]:
 def _costs(tables: Tables) -> tuple[Block, ...]:
     if not any(cell.judged for cell in tables.cells):
         return ()
-    described = charts.describe(tables.cells, lambda cell: cell.costs["turns"])
+    described = charts.describe(tables.cells, lambda cell: cell.costs["turns"], "{:.2f}".format)
     chart = Chart(
         "turns",
         charts.turns(tables),
         f"Turns per attempt by arm, suite and agent; {described}.",
         "Turns (model calls) per attempt with 95 % intervals, a panel per suite.",
     )
-    return (chart, *_paper_turns(tables), *(_cost_table(tables, agent) for agent in tables.agents))
+    by_agent = [_cost_table(tables, agent) for agent in tables.agents]
+    return (chart, *_paper_turns(tables), *by_agent, Paragraph(_seconds(tables)))
+
+
+def _seconds(tables: Tables) -> str:
+    taken = ", ".join(
+        f"{tables.seconds[agent]:,.1f} ({plain(agent)})"
+        for agent in tables.agents
+        if agent in tables.seconds
+    )
+    return (
+        f"The median attempt took so many seconds of working time: {taken}. Cells are run one "
+        "after the other on a machine that other work may share, at loads that differ: seconds "
+        "tell what a run takes here, and arms are not compared by them."
+    )
 
 
 def _cost_table(tables: Tables, agent: str) -> Table:
-    measures = (("turns", 1), ("input_tokens", 0), ("output_tokens", 0), ("seconds", 1))
+    measures = (("turns", 1), ("input_tokens", 0), ("output_tokens", 0))
     rows: list[Sequence[str | Entry]] = []
     for suite in tables.suites:
         for label in tables.labels:
@@ -338,7 +424,7 @@ def _cost_table(tables: Tables, agent: str) -> Table:
         f"{plain(agent)}: means per attempt, and below each the paired difference to "
         f"{plain(tables.baseline)} with its interval. Input tokens include the guidance; guidance "
         "tokens count it once; guided: attempts that were shown anything.",
-        ("suite", "arm", "turns", "input", "output", "seconds", "guidance", "guided"),
+        ("suite", "arm", "turns", "input", "output", "guidance", "guided"),
         rows,
         folded=True,
     )
@@ -380,14 +466,15 @@ def _transfer(tables: Tables) -> tuple[Block, ...]:
         "interval: rows are whose runs made the memory, columns who read it. A row with a model's "
         "name alone is memory of that model's own runs (arms own and other)."
     )
-    best = max(known, key=lambda each: each.difference.value)
-    worst = min(known, key=lambda each: each.difference.value)
-    alt = (
-        f"Heat map of memories by reading agents. Best: {plain(best.row)} read by "
-        f"{plain(best.agent)}, {points(best.difference)}; worst: {plain(worst.row)} read by "
-        f"{plain(worst.agent)}, {points(worst.difference)}."
+    ranked = sorted(known, key=lambda each: -each.difference.value)
+    ends = list(zip(("Best", "Worst"), (ranked[0], ranked[-1]), strict=True))
+    said = (
+        f"{name}: {plain(x.row)} read by {plain(x.agent)}, {points(x.difference)} points."
+        for name, x in (ends if len(ranked) > 1 else [("Alone", ranked[0])])
     )
-    chart = Chart("transfer", charts.transfer(tables), alt, "Blue helped, orange did harm.")
+    alt = " ".join(["Heat map of memories by reading agents.", *said])
+    legend = "Rows: memories, by the models whose runs made them. Blue helped, orange did harm."
+    chart = Chart("transfer", charts.transfer(tables), alt, legend)
     return chart, table(caption, ("memory", *map(plain, tables.agents)), rows)
 
 
@@ -399,6 +486,7 @@ def _entries(tables: Tables) -> tuple[Block, ...]:
         (
             plain(x.suite),
             plain(x.agent),
+            plain(x.arm),
             plain(x.label),
             _difference(x.difference),
             change(x.turns, 2),
@@ -409,9 +497,10 @@ def _entries(tables: Tables) -> tuple[Block, ...]:
         "entries",
         charts.entries(tables),
         "Difference by the number of entries, per suite and agent; the table below has the values.",
-        f"Paired difference to {plain(tables.baseline)} by the number of entries shown at most.",
+        f"Paired difference to {plain(tables.baseline)} by the number of entries shown at most; a "
+        "panel holds arms that differ in nothing else.",
     )
-    heads = ("suite", "agent", "entries", "difference, points", "turns")
+    heads = ("suite", "agent", "arm", "entries", "difference, points", "turns")
     return chart, table("The same in numbers; turns are differences, too.", heads, rows)
 
 
@@ -490,8 +579,14 @@ def _ledger(tables: Tables) -> tuple[Block, ...]:
         "Spent once on learning, and saved in every later attempt (negative: it costs more). The "
         "writer's tokens are its own tokens and an agent's are an agent's: prices differ. "
         "Break-even: attempts until the tokens spent are saved, in brackets at the limits of the "
-        "interval. The runs that were learned from are not counted: they existed."
+        "interval. Requests about build tasks of the suites shown are counted. The runs that were "
+        "learned from are not: they existed."
     )
+    if any(each.spent.recorded for each in tables.balances if each.spent):
+        caption += (
+            " Answers of a recorded writer came from a file: its tokens are estimates, as the file "
+            "has them."
+        )
     return (table(caption, heads, [_balance(each) for each in tables.balances]),)
 
 
@@ -500,7 +595,8 @@ def _balance(balance: Balance) -> tuple[str, ...]:
     cost = ("not recorded",) * 4
     if spent:
         tokens = f"{spent.input_tokens:,} + {spent.output_tokens:,}"
-        cost = (f"{spent.requests:,}", f"{spent.constraints:,}", f"{spent.minutes:,.0f}", tokens)
+        minutes = "not recorded" if spent.minutes is None else f"{spent.minutes:,.0f}"
+        cost = (f"{spent.requests:,}", f"{spent.constraints:,}", minutes, tokens)
     return (
         plain(balance.arm),
         *cost,
@@ -569,9 +665,10 @@ def _origins(tables: Tables, frame: Frame) -> tuple[Block, ...]:
     text = (
         f"All {tables.records:,} records, one a line, are in attempts.jsonl beside this page; each "
         "names its log and sample. Below, the logs of every cell. Intervals: Wilson for shares; "
-        "bootstrap over tasks for differences and means (10,000 resamples, seed 0), with one won "
-        "and one lost pseudo-task added where values are shares; over several cells, tasks are "
-        "resampled within their suite with all their agents together."
+        "bootstrap over tasks for differences, means and shares over several cells (10,000 "
+        "resamples, seed 0), with one won and one lost pseudo-task added where values are "
+        "differences of shares (so that an interval's centre lies nearer to 0 than the value); "
+        "over several cells, tasks are resampled within their suite with all their agents together."
     )
     heads = ("arm", "suite", "agent", "attempts", "log", "samples")
     rows = tuple(
@@ -616,6 +713,11 @@ def _range(sizes: Sequence[int]) -> str:
     return numbered(high, "task") if low == high else f"{low} to {high} tasks"
 
 
+def _points_from_to(reach: Sequence[float]) -> str:
+    low, high = (f"{100 * each:.0f}" for each in (min(reach), max(reach)))
+    return f"{low} points" if low == high else f"{low} to {high} points"
+
+
 def _reach(difference: Estimate) -> float:
     return (difference.high - difference.low) / 2
 
@@ -628,8 +730,19 @@ def _difference_points(cell: Cell) -> Estimate:
     return cell.against.difference.times(100)
 
 
+def _signed_points(difference: float) -> str:
+    return f"{signed(difference, 1)} points"
+
+
 def _difference(estimate: Estimate) -> Entry:
     return Entry(points(estimate), tone=_tone(estimate) if estimate.known else "missing")
+
+
+def _grouped(difference: Estimate) -> Entry:
+    """Its interval alone: the value stands beside it."""
+    if not difference.known:
+        return Entry("–")
+    return Entry(interval(difference.times(100)), tone=_tone(difference))
 
 
 def _tone(difference: Estimate) -> Tone | None:
