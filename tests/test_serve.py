@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 import json
@@ -29,6 +30,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 from tests.contracts.bank_world import pair
 from tests.serving import service_over, serving
 from tests.test_collab import WRITER, write_runs
@@ -42,6 +45,7 @@ from memcollab.serve import problems, replays, watch
 from memcollab.serve.app import build_app
 from memcollab.serve.gate import Rates
 from memcollab.serve.ledger import ANSWERS, Ledger, ago
+from memcollab.serve.replays import Replays
 from memcollab.serve.run import check_bind, is_loopback
 from memcollab.serve.service import Limits, Service
 
@@ -487,6 +491,77 @@ def test_a_server_that_runs_on_forgets_answers(team: Path, monkeypatch: pytest.M
         httpx.post(f"{url}/v1/recall", json={"task": "x"}, headers={"Idempotency-Key": "new"})
         assert answers[0] == answers[1] != answers[2]
         assert len(service.ledger.rows(sa.select(ANSWERS))) == 2
+
+
+LISTEN = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "subscriptions/listen",
+    "params": {
+        "notifications": {"toolsListChanged": True},
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        },
+    },
+}
+LISTENS = {
+    "Accept": "application/json, text/event-stream",
+    "MCP-Protocol-Version": "2026-07-28",
+    "MCP-Method": "subscriptions/listen",
+}
+
+
+def test_a_request_that_waits_under_a_key_holds_up_no_other(team: Path) -> None:
+    """A call of MCP that looks whether its caller is still there: others are answered meanwhile."""
+    process, url = start("--bank", str(team), cwd=team.parent)
+    drained(process)
+    try:
+        with suppress(httpx.ReadTimeout):
+            headers = {**LISTENS, "Idempotency-Key": "wait"}
+            httpx.post(f"{url}/mcp", json=LISTEN, headers=headers, timeout=1)
+        assert httpx.get(f"{url}/healthz", timeout=5).is_success
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def test_an_application_hears_behind_the_body_that_its_caller_went(tmp_path: Path) -> None:
+    """The body comes again whole, whatever its size, and then what the server says, once."""
+    sizes = (0, 10, 2 * replays._CHUNK)
+    told: list[list[Message]] = []
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        told.append([await receive()])
+        while told[-1][-1]["type"] != "http.disconnect" and len(told[-1]) < 10:
+            told[-1].append(await receive())
+        await Response()(scope, receive, send)
+
+    async def send(message: Message) -> None:
+        """To nobody."""
+
+    ledger = Ledger(tmp_path / "ledger")
+    for size in sizes:
+        sent: Iterator[Message] = iter(
+            [{"type": "http.request", "body": b"x" * size}, {"type": "http.disconnect"}]
+        )
+
+        async def receive(sent: Iterator[Message] = sent) -> Message:
+            return next(sent)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/outcomes",
+            "query_string": b"",
+            "headers": [(b"idempotency-key", str(size).encode())],
+            "state": {"request_id": "1"},
+        }
+        asyncio.run(Replays(waits, ledger)(scope, receive, send))
+    ledger.close()
+    assert [sum(len(each.get("body", b"")) for each in all_) for all_ in told] == list(sizes)
+    assert all(each["more_body"] for all_ in told for each in all_[:-2])
+    assert not any(all_[-2]["more_body"] for all_ in told)
 
 
 # ---- limits
