@@ -17,6 +17,25 @@ from memcollab.serve.banks import Banks
 from memcollab.serve.run import Server
 from memcollab.serve.service import Limits, Service
 
+# A request of MCP for what the server may push, and its headers.
+LISTEN = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "subscriptions/listen",
+    "params": {
+        "notifications": {"toolsListChanged": True},
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        },
+    },
+}
+LISTENS = {
+    "Accept": "application/json, text/event-stream",
+    "MCP-Protocol-Version": "2026-07-28",
+    "MCP-Method": "subscriptions/listen",
+}
+
 
 def service_over(
     place: str | Path,

@@ -33,7 +33,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from tests.contracts.bank_world import pair
-from tests.serving import service_over, serving
+from tests.serving import LISTEN, LISTENS, service_over, serving
 from tests.test_collab import WRITER, write_runs
 
 from memcollab import MemCollab, errors
@@ -491,25 +491,6 @@ def test_a_server_that_runs_on_forgets_answers(team: Path, monkeypatch: pytest.M
         httpx.post(f"{url}/v1/recall", json={"task": "x"}, headers={"Idempotency-Key": "new"})
         assert answers[0] == answers[1] != answers[2]
         assert len(service.ledger.rows(sa.select(ANSWERS))) == 2
-
-
-LISTEN = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "subscriptions/listen",
-    "params": {
-        "notifications": {"toolsListChanged": True},
-        "_meta": {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
-        },
-    },
-}
-LISTENS = {
-    "Accept": "application/json, text/event-stream",
-    "MCP-Protocol-Version": "2026-07-28",
-    "MCP-Method": "subscriptions/listen",
-}
 
 
 def test_a_request_that_waits_under_a_key_holds_up_no_other(team: Path) -> None:
