@@ -33,17 +33,19 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 from tests.contracts.bank_world import pair
-from tests.serving import LISTEN, LISTENS, service_over, serving
-from tests.test_collab import WRITER, write_runs
+from tests.serving import LISTEN, LISTENS, cut_off, service_over, serving
+from tests.test_collab import WRITER, lesson, write_runs
 
 from memcollab import MemCollab, errors
 from memcollab.bank import Bank
+from memcollab.collab import remote
 from memcollab.errors import AccessDenied, KeyNeeded, NotFound, ServerError, UsageError
 from memcollab.models import Prompt, ScriptedModel
 from memcollab.serve import http as door
 from memcollab.serve import problems, replays, watch
 from memcollab.serve.app import build_app
 from memcollab.serve.gate import Rates
+from memcollab.serve.http import learning
 from memcollab.serve.ledger import ANSWERS, Ledger, ago
 from memcollab.serve.replays import Replays
 from memcollab.serve.run import check_bind, is_loopback
@@ -691,6 +693,72 @@ def test_a_learn_job_is_followed_by_events_to_its_end(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/v1/learn/{job.json()['id']}").json() == last
         refused = httpx.post(f"{replica}/v1/learn", json={})
         assert "no writer" in problem(refused)["detail"]
+
+
+def test_a_learn_goes_on_when_its_stream_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off in the head of an answer, then behind an event while nothing but comments came: the
+    stream is asked for again, and the report is whole."""
+    monkeypatch.setattr(learning, "_PING_SECONDS", 0.01)
+    stages: list[str] = []
+
+    def waits(prompt: Prompt) -> str:
+        deadline = time.monotonic() + 60
+        while len(cuts) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return lesson(prompt)
+
+    def progress(stage: str, _done: int, _total: int | None) -> None:
+        stages.append(stage)
+
+    service = service_over(tmp_path / "team.db", writer=ScriptedModel(waits))
+    with (
+        serving(service) as url,
+        cut_off(url, (100, 700)) as (between, cuts),
+        MemCollab(between) as memory,
+    ):
+        report = memory.learn(write_runs(tmp_path), progress=progress)
+    assert report.constraints == 3
+    assert len(cuts) == 2
+    assert stages
+
+
+def test_a_job_is_followed_for_a_while_when_its_server_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the error says that the job was not what failed."""
+    monkeypatch.setattr(remote, "_PATIENCE", 0.5)
+    running = {"id": "job-1", "state": "running"}
+    with (
+        MemCollab("http://127.0.0.1:9") as memory,
+        pytest.raises(ServerError, match=r"'job-1' for 0.5 seconds: .* it goes on"),
+    ):
+        memory._follow(running, None)
+
+
+@pytest.mark.parametrize(
+    ("raises", "kind"),
+    [
+        (errors.MissingExtra("this writer", "bench"), ServerError),
+        (errors.ModelUnavailable("no such model"), errors.ModelUnavailable),
+    ],
+)
+def test_a_job_that_fails_raises_what_failed_there(
+    tmp_path: Path, raises: errors.MemCollabError, kind: type[errors.MemCollabError]
+) -> None:
+    """Over the wire as over a path, but for an extra that only the server can install."""
+
+    def fails(prompt: Prompt) -> str:
+        raise raises
+
+    service = service_over(tmp_path / "team.db", writer=ScriptedModel(fails))
+    with (
+        serving(service) as url,
+        MemCollab(url) as memory,
+        pytest.raises(kind, match=re.escape(str(raises))),
+    ):
+        memory.learn(write_runs(tmp_path))
 
 
 def test_runs_of_a_key_that_may_not_curate_wait_for_trust(tmp_path: Path) -> None:
