@@ -620,6 +620,35 @@ def test_every_error_has_one_status_and_comes_back_as_itself() -> None:
         assert sent.json()["request_id"] == "r-1"
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "no bank at '/srv/team.db'. Next: learn --bank /srv/team.db",
+            "no bank at 'team.db'. Next: learn --bank team.db",
+        ),
+        ("'/srv/my banks/team.db' is locked", "'team.db' is locked"),
+        ('"/srv/ada\'s banks/team.db" is locked', '"team.db" is locked'),
+        (r"'C:\\srv\\my banks\\team.db' is locked", "'team.db' is locked"),
+        ("'banks/team.db' and '/srv/banks/' are locked", "'team.db' and 'banks' are locked"),
+        ("ada's key is 'new'. Next: GET /v1/banks", "ada's key is 'new'. Next: GET /v1/banks"),
+        ("the task 'sort a/b lists' is 'odd'", "the task 'sort a/b lists' is 'odd'"),
+        ("'/' is no path", "'/' is no path"),
+    ],
+)
+def test_no_path_of_the_server_leaves_it(said: str, told: str) -> None:
+    """However it is quoted, and where the next step repeats it; a caller's own words stay."""
+    assert problems.told(UsageError(said)).detail == told
+
+
+def test_words_that_resemble_paths_are_read_in_time() -> None:
+    """What a caller sends may stand in an error, megabytes of it."""
+    began = time.process_time()
+    for piece in ("'/a ", "'/\\\\", "'a/", "'/a' ", "\"'/"):
+        problems.told(UsageError(piece * 200_000))
+    assert time.process_time() - began < 20
+
+
 def test_what_is_no_memcollab_server_is_said_so() -> None:
     """A proxy's error page and a closed port are errors with a next step, not stack traces."""
     from memcollab.collab.remote import raised
@@ -759,6 +788,21 @@ def test_a_job_that_fails_raises_what_failed_there(
         pytest.raises(kind, match=re.escape(str(raises))),
     ):
         memory.learn(write_runs(tmp_path))
+
+
+def test_a_job_that_fails_tells_no_path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may only recall reads the error of a job; where its files are stands in the log."""
+    answers = tmp_path / "of the operator" / "answers.jsonl"
+    service = service_over(tmp_path / "team.db", writer=f"recorded:{answers}")
+    with (
+        serving(service) as url,
+        MemCollab(url) as memory,
+        pytest.raises(UsageError, match=r"from 'answers\.jsonl'") as failed,
+    ):
+        memory.learn(write_runs(tmp_path))
+    assert str(tmp_path) not in str(failed.value)
+    [logged] = [one for one in caplog.records if one.getMessage() == "job failed"]
+    assert str(answers) in logged.fields["error"]
 
 
 def test_runs_of_a_key_that_may_not_curate_wait_for_trust(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field
 
 from memcollab.errors import MemCollabError, NotFound, TryLater, UsageError
 from memcollab.records import LearnReport
+from memcollab.serve import problems
 from memcollab.serve.banks import Banks
 from memcollab.serve.ledger import JOBS, Ledger, ago, now
 from memcollab.serve.watch import LOG
@@ -129,7 +130,9 @@ class Jobs:
                 report = memory.learn(**self._writer, **options, progress=progress)
             self._set(id, state="done", report=report.model_dump_json())
         except MemCollabError as error:
-            self._set(id, state="failed", error=f"{type(error).__name__}: {error}")
+            told = problems.told(error)
+            LOG.warning("job failed", extra={"fields": {"job": id, "error": str(error)}})
+            self._set(id, state="failed", error=f"{told.kind}: {told.detail}")
         except Exception:  # noqa: BLE001 (a job must not stay "running" for ever; the log has it)
             LOG.exception("job failed", extra={"fields": {"job": id, "bank": bank}})
             said = "the server failed. Next: find the job in its log, and report it"
