@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -42,7 +43,7 @@ from memcollab.collab import remote
 from memcollab.errors import AccessDenied, KeyNeeded, NotFound, ServerError, UsageError
 from memcollab.models import Prompt, ScriptedModel
 from memcollab.serve import http as door
-from memcollab.serve import problems, replays, watch
+from memcollab.serve import jobs, problems, replays, watch
 from memcollab.serve.app import build_app
 from memcollab.serve.gate import Rates
 from memcollab.serve.http import learning
@@ -788,6 +789,49 @@ def test_a_job_that_fails_raises_what_failed_there(
         pytest.raises(kind, match=re.escape(str(raises))),
     ):
         memory.learn(write_runs(tmp_path))
+
+
+def test_a_job_outlives_a_ledger_that_cannot_be_written_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its progress nor its beat ends with it, so nobody takes the job for lost; how it
+    ended is noted when the ledger is back."""
+    monkeypatch.setattr(jobs, "_BEAT_SECONDS", 0.05)
+    ledger = sqlite3.connect(f"{tmp_path / 'team.db'}.server", check_same_thread=False)
+    beats: list[str] = []
+    asked = itertools.count(1)
+
+    def away(*, away: bool) -> None:
+        ledger.execute(
+            f"ALTER TABLE {'jobs' if away else 'gone'} RENAME TO {'gone' if away else 'jobs'}"
+        )
+
+    def beat() -> str:
+        return str(ledger.execute("SELECT beat FROM jobs").fetchone()[0])
+
+    def slow(prompt: Prompt) -> str:
+        number = next(asked)
+        if number == 2:
+            away(away=True)
+            time.sleep(0.5)
+        elif number == 4:
+            away(away=False)
+            before = beat()
+            deadline = time.monotonic() + 10
+            while (now := beat()) == before and time.monotonic() < deadline:
+                time.sleep(0.05)
+            beats.extend((before, now))
+        elif number == 18:
+            away(away=True)
+            threading.Timer(1, away, kwargs={"away": False}).start()
+        return lesson(prompt)
+
+    service = service_over(tmp_path / "team.db", writer=ScriptedModel(slow))
+    with serving(service) as url, MemCollab(url) as memory:
+        assert memory.learn(write_runs(tmp_path)).constraints == 3
+    ledger.close()
+    assert next(asked) == 19
+    assert beats[0] < beats[1]
 
 
 def test_a_job_that_fails_tells_no_path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
