@@ -48,6 +48,7 @@ from memcollab.serve.app import build_app
 from memcollab.serve.gate import Rates
 from memcollab.serve.http import learning
 from memcollab.serve.ledger import ANSWERS, Ledger, ago
+from memcollab.serve.opening import keyring
 from memcollab.serve.replays import Replays
 from memcollab.serve.run import check_bind, is_loopback
 from memcollab.serve.service import Limits, Service
@@ -171,6 +172,24 @@ def test_a_key_is_shown_once_and_stored_hashed(team: Path) -> None:
         assert secret.encode() not in path.read_bytes(), path.name
 
 
+@pytest.mark.parametrize("name", ["NO SUCH/BANK", "../ours", "v1", "x" * 64, ""])
+def test_a_key_is_made_for_a_bank_that_there_can_be(tmp_path: Path, name: str) -> None:
+    """A name that no bank can have would open nothing, for ever; a bank may be made later."""
+    with keyring(None, str(tmp_path)) as keys:
+        with pytest.raises(UsageError, match=re.escape(f"{name!r} is no name of a bank")):
+            keys.create("ada", ["recall"], name)
+        assert keys.list() == []
+        assert keys.create("ada", ["recall"], "later")[1].bank == "later"
+
+
+def test_a_key_of_the_only_bank_is_made_for_that_name(team: Path) -> None:
+    """Beside one bank there is no other that a key could open."""
+    with keyring(str(team), None) as keys:
+        with pytest.raises(NotFound, match="Valid: 'team'"):
+            keys.create("ada", ["recall"], "other")
+        assert keys.create("ada", ["recall"], "team")[1].bank == "team"
+
+
 def test_a_revoked_key_is_shut_out_and_others_stay(two: tuple[str, Service]) -> None:
     """Revoking works on a running server, through another process' ledger too."""
     url, service = two
@@ -179,7 +198,7 @@ def test_a_revoked_key_is_shut_out_and_others_stay(two: tuple[str, Service]) -> 
     assert httpx.get(f"{url}/ours/v1/stats", headers=bearer(token)).status_code == 200
     from memcollab.serve.keys import Keyring
 
-    Keyring(Ledger(service.banks.ledger)).revoke(key.id)
+    Keyring(Ledger(service.banks.ledger), service.banks.place.check).revoke(key.id)
     deadline = time.monotonic() + 10
     while httpx.get(f"{url}/ours/v1/stats", headers=bearer(token)).status_code == 200:
         assert time.monotonic() < deadline
