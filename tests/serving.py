@@ -92,9 +92,9 @@ def serving(service: Service) -> Iterator[str]:
 
 
 @contextmanager
-def cut_off(url: str, after: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
-    """The address of a server between, which breaks the first streams of events off, each behind
-    that many bytes, and passes the rest; and the breaks that there were."""
+def cut_off(url: str, path: bytes, after: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+    """The address of a server between, which breaks the first answers to requests of that path
+    off, each behind that many bytes, and passes the rest; and the breaks that there were."""
     target = ("127.0.0.1", int(url.rpartition(":")[2]))
     cuts: list[int] = []
 
@@ -105,13 +105,13 @@ def cut_off(url: str, after: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
                 for one in select.select([client, server], [], [])[0]:
                     if not (data := one.recv(65536)):
                         return
-                    if one is client and b"/events " in data and len(cuts) < len(after):
+                    if one is client and path + b" HTTP" in data and len(cuts) < len(after):
                         left = after[len(cuts)]
                     if one is server and left is not None:
                         data = data[:left]
                         left -= len(data)
                     (server if one is client else client).sendall(data)
-                    if left == 0:
+                    if one is server and left == 0:
                         cuts.append(after[len(cuts)])
                         return
 

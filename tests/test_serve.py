@@ -567,6 +567,22 @@ def test_an_application_hears_behind_the_body_that_its_caller_went(tmp_path: Pat
     assert not any(all_[-2]["more_body"] for all_ in told)
 
 
+def test_files_and_exports_whose_answer_is_lost_are_sent_once(
+    tmp_path: Path, learned: bytes
+) -> None:
+    """The answer that was lost comes to the second sending: what is new is told as new."""
+    with serving(service_over(tmp_path / "team.db")) as url:
+        with (
+            cut_off(url, b"/trajectories/files", [0]) as (between, cuts),
+            MemCollab(between) as memory,
+        ):
+            sent = memory.add_runs(write_runs(tmp_path))
+            assert (sent.judged, sent.known, len(cuts)) == (27, 0, 1)
+        with cut_off(url, b"/import", [0]) as (between, cuts), MemCollab(between) as memory:
+            came = memory.import_(io.BytesIO(learned))
+            assert (came.new["constraint"], len(cuts)) == (3, 1)
+
+
 # ---- limits
 
 
@@ -764,7 +780,7 @@ def test_a_learn_goes_on_when_its_stream_breaks(
     service = service_over(tmp_path / "team.db", writer=ScriptedModel(waits))
     with (
         serving(service) as url,
-        cut_off(url, (100, 700)) as (between, cuts),
+        cut_off(url, b"/events", (100, 700)) as (between, cuts),
         MemCollab(between) as memory,
     ):
         report = memory.learn(write_runs(tmp_path), progress=progress)

@@ -662,9 +662,16 @@ class RemoteMemCollab(MemCollab):
                 for file in opened:
                     file.seek(0)
 
-            path = "/trajectories/files"
+            # Sent again it must be the same to the byte, so httpx may choose no other boundary.
+            kind = f"multipart/form-data; boundary={uuid4().hex}"
             answer = self._connection.ask(
-                "POST", path, files=parts, data=data, rewind=rewind, again=True
+                "POST",
+                "/trajectories/files",
+                files=parts,
+                data=data,
+                headers={"Content-Type": kind},
+                rewind=rewind,
+                once=True,
             )
         return LearnReport.model_validate_json(answer.content)
 
@@ -709,6 +716,7 @@ class RemoteMemCollab(MemCollab):
             content=_Chunks(stream),
             headers={"Content-Type": "application/x-ndjson"},
             rewind=lambda: _rewind(stream, start),
+            once=True,
         ).json()
         report = Imported(refused_count=found["refused_count"])
         report.new.update(found["new"])
