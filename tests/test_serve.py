@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 import json
@@ -9,6 +10,7 @@ import logging
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -29,19 +31,25 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 from tests.contracts.bank_world import pair
-from tests.serving import service_over, serving
-from tests.test_collab import WRITER, write_runs
+from tests.serving import LISTEN, LISTENS, cut_off, service_over, serving
+from tests.test_collab import WRITER, lesson, write_runs
 
 from memcollab import MemCollab, errors
 from memcollab.bank import Bank
+from memcollab.collab import remote
 from memcollab.errors import AccessDenied, KeyNeeded, NotFound, ServerError, UsageError
 from memcollab.models import Prompt, ScriptedModel
 from memcollab.serve import http as door
-from memcollab.serve import problems, replays, watch
+from memcollab.serve import jobs, problems, replays, watch
 from memcollab.serve.app import build_app
 from memcollab.serve.gate import Rates
+from memcollab.serve.http import learning
 from memcollab.serve.ledger import ANSWERS, Ledger, ago
+from memcollab.serve.opening import keyring
+from memcollab.serve.replays import Replays
 from memcollab.serve.run import check_bind, is_loopback
 from memcollab.serve.service import Limits, Service
 
@@ -164,6 +172,24 @@ def test_a_key_is_shown_once_and_stored_hashed(team: Path) -> None:
         assert secret.encode() not in path.read_bytes(), path.name
 
 
+@pytest.mark.parametrize("name", ["NO SUCH/BANK", "../ours", "v1", "x" * 64, ""])
+def test_a_key_is_made_for_a_bank_that_there_can_be(tmp_path: Path, name: str) -> None:
+    """A name that no bank can have would open nothing, for ever; a bank may be made later."""
+    with keyring(None, str(tmp_path)) as keys:
+        with pytest.raises(UsageError, match=re.escape(f"{name!r} is no name of a bank")):
+            keys.create("ada", ["recall"], name)
+        assert keys.list() == []
+        assert keys.create("ada", ["recall"], "later")[1].bank == "later"
+
+
+def test_a_key_of_the_only_bank_is_made_for_that_name(team: Path) -> None:
+    """Beside one bank there is no other that a key could open."""
+    with keyring(str(team), None) as keys:
+        with pytest.raises(NotFound, match="Valid: 'team'"):
+            keys.create("ada", ["recall"], "other")
+        assert keys.create("ada", ["recall"], "team")[1].bank == "team"
+
+
 def test_a_revoked_key_is_shut_out_and_others_stay(two: tuple[str, Service]) -> None:
     """Revoking works on a running server, through another process' ledger too."""
     url, service = two
@@ -172,7 +198,7 @@ def test_a_revoked_key_is_shut_out_and_others_stay(two: tuple[str, Service]) -> 
     assert httpx.get(f"{url}/ours/v1/stats", headers=bearer(token)).status_code == 200
     from memcollab.serve.keys import Keyring
 
-    Keyring(Ledger(service.banks.ledger)).revoke(key.id)
+    Keyring(Ledger(service.banks.ledger), service.banks.place.check).revoke(key.id)
     deadline = time.monotonic() + 10
     while httpx.get(f"{url}/ours/v1/stats", headers=bearer(token)).status_code == 200:
         assert time.monotonic() < deadline
@@ -489,6 +515,74 @@ def test_a_server_that_runs_on_forgets_answers(team: Path, monkeypatch: pytest.M
         assert len(service.ledger.rows(sa.select(ANSWERS))) == 2
 
 
+def test_a_request_that_waits_under_a_key_holds_up_no_other(team: Path) -> None:
+    """A call of MCP that looks whether its caller is still there: others are answered meanwhile."""
+    process, url = start("--bank", str(team), cwd=team.parent)
+    drained(process)
+    try:
+        with suppress(httpx.ReadTimeout):
+            headers = {**LISTENS, "Idempotency-Key": "wait"}
+            httpx.post(f"{url}/mcp", json=LISTEN, headers=headers, timeout=1)
+        assert httpx.get(f"{url}/healthz", timeout=5).is_success
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def test_an_application_hears_behind_the_body_that_its_caller_went(tmp_path: Path) -> None:
+    """The body comes again whole, whatever its size, and then what the server says, once."""
+    sizes = (0, 10, 2 * replays._CHUNK)
+    told: list[list[Message]] = []
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        told.append([await receive()])
+        while told[-1][-1]["type"] != "http.disconnect" and len(told[-1]) < 10:
+            told[-1].append(await receive())
+        await Response()(scope, receive, send)
+
+    async def send(message: Message) -> None:
+        """To nobody."""
+
+    ledger = Ledger(tmp_path / "ledger")
+    for size in sizes:
+        sent: Iterator[Message] = iter(
+            [{"type": "http.request", "body": b"x" * size}, {"type": "http.disconnect"}]
+        )
+
+        async def receive(sent: Iterator[Message] = sent) -> Message:
+            return next(sent)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/outcomes",
+            "query_string": b"",
+            "headers": [(b"idempotency-key", str(size).encode())],
+            "state": {"request_id": "1"},
+        }
+        asyncio.run(Replays(waits, ledger)(scope, receive, send))
+    ledger.close()
+    assert [sum(len(each.get("body", b"")) for each in all_) for all_ in told] == list(sizes)
+    assert all(each["more_body"] for all_ in told for each in all_[:-2])
+    assert not any(all_[-2]["more_body"] for all_ in told)
+
+
+def test_files_and_exports_whose_answer_is_lost_are_sent_once(
+    tmp_path: Path, learned: bytes
+) -> None:
+    """The answer that was lost comes to the second sending: what is new is told as new."""
+    with serving(service_over(tmp_path / "team.db")) as url:
+        with (
+            cut_off(url, b"/trajectories/files", [0]) as (between, cuts),
+            MemCollab(between) as memory,
+        ):
+            sent = memory.add_runs(write_runs(tmp_path))
+            assert (sent.judged, sent.known, len(cuts)) == (27, 0, 1)
+        with cut_off(url, b"/import", [0]) as (between, cuts), MemCollab(between) as memory:
+            came = memory.import_(io.BytesIO(learned))
+            assert (came.new["constraint"], len(cuts)) == (3, 1)
+
+
 # ---- limits
 
 
@@ -560,6 +654,35 @@ def test_every_error_has_one_status_and_comes_back_as_itself() -> None:
         assert type(raised(sent)) is kind
         assert sent.json()["next"] == "do this"
         assert sent.json()["request_id"] == "r-1"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "no bank at '/srv/team.db'. Next: learn --bank /srv/team.db",
+            "no bank at 'team.db'. Next: learn --bank team.db",
+        ),
+        ("'/srv/my banks/team.db' is locked", "'team.db' is locked"),
+        ('"/srv/ada\'s banks/team.db" is locked', '"team.db" is locked'),
+        (r"'C:\\srv\\my banks\\team.db' is locked", "'team.db' is locked"),
+        ("'banks/team.db' and '/srv/banks/' are locked", "'team.db' and 'banks' are locked"),
+        ("ada's key is 'new'. Next: GET /v1/banks", "ada's key is 'new'. Next: GET /v1/banks"),
+        ("the task 'sort a/b lists' is 'odd'", "the task 'sort a/b lists' is 'odd'"),
+        ("'/' is no path", "'/' is no path"),
+    ],
+)
+def test_no_path_of_the_server_leaves_it(said: str, told: str) -> None:
+    """However it is quoted, and where the next step repeats it; a caller's own words stay."""
+    assert problems.told(UsageError(said)).detail == told
+
+
+def test_words_that_resemble_paths_are_read_in_time() -> None:
+    """What a caller sends may stand in an error, megabytes of it."""
+    began = time.process_time()
+    for piece in ("'/a ", "'/\\\\", "'a/", "'/a' ", "\"'/"):
+        problems.told(UsageError(piece * 200_000))
+    assert time.process_time() - began < 20
 
 
 def test_what_is_no_memcollab_server_is_said_so() -> None:
@@ -635,6 +758,130 @@ def test_a_learn_job_is_followed_by_events_to_its_end(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/v1/learn/{job.json()['id']}").json() == last
         refused = httpx.post(f"{replica}/v1/learn", json={})
         assert "no writer" in problem(refused)["detail"]
+
+
+def test_a_learn_goes_on_when_its_stream_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off in the head of an answer, then behind an event while nothing but comments came: the
+    stream is asked for again, and the report is whole."""
+    monkeypatch.setattr(learning, "_PING_SECONDS", 0.01)
+    stages: list[str] = []
+
+    def waits(prompt: Prompt) -> str:
+        deadline = time.monotonic() + 60
+        while len(cuts) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return lesson(prompt)
+
+    def progress(stage: str, _done: int, _total: int | None) -> None:
+        stages.append(stage)
+
+    service = service_over(tmp_path / "team.db", writer=ScriptedModel(waits))
+    with (
+        serving(service) as url,
+        cut_off(url, b"/events", (100, 700)) as (between, cuts),
+        MemCollab(between) as memory,
+    ):
+        report = memory.learn(write_runs(tmp_path), progress=progress)
+    assert report.constraints == 3
+    assert len(cuts) == 2
+    assert stages
+
+
+def test_a_job_is_followed_for_a_while_when_its_server_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the error says that the job was not what failed."""
+    monkeypatch.setattr(remote, "_PATIENCE", 0.5)
+    running = {"id": "job-1", "state": "running"}
+    with (
+        MemCollab("http://127.0.0.1:9") as memory,
+        pytest.raises(ServerError, match=r"'job-1' for 0.5 seconds: .* it goes on"),
+    ):
+        memory._follow(running, None)
+
+
+@pytest.mark.parametrize(
+    ("raises", "kind"),
+    [
+        (errors.MissingExtra("this writer", "bench"), ServerError),
+        (errors.ModelUnavailable("no such model"), errors.ModelUnavailable),
+    ],
+)
+def test_a_job_that_fails_raises_what_failed_there(
+    tmp_path: Path, raises: errors.MemCollabError, kind: type[errors.MemCollabError]
+) -> None:
+    """Over the wire as over a path, but for an extra that only the server can install."""
+
+    def fails(prompt: Prompt) -> str:
+        raise raises
+
+    service = service_over(tmp_path / "team.db", writer=ScriptedModel(fails))
+    with (
+        serving(service) as url,
+        MemCollab(url) as memory,
+        pytest.raises(kind, match=re.escape(str(raises))),
+    ):
+        memory.learn(write_runs(tmp_path))
+
+
+def test_a_job_outlives_a_ledger_that_cannot_be_written_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its progress nor its beat ends with it, so nobody takes the job for lost; how it
+    ended is noted when the ledger is back."""
+    monkeypatch.setattr(jobs, "_BEAT_SECONDS", 0.05)
+    ledger = sqlite3.connect(f"{tmp_path / 'team.db'}.server", check_same_thread=False)
+    beats: list[str] = []
+    asked = itertools.count(1)
+
+    def away(*, away: bool) -> None:
+        ledger.execute(
+            f"ALTER TABLE {'jobs' if away else 'gone'} RENAME TO {'gone' if away else 'jobs'}"
+        )
+
+    def beat() -> str:
+        return str(ledger.execute("SELECT beat FROM jobs").fetchone()[0])
+
+    def slow(prompt: Prompt) -> str:
+        number = next(asked)
+        if number == 2:
+            away(away=True)
+            time.sleep(0.5)
+        elif number == 4:
+            away(away=False)
+            before = beat()
+            deadline = time.monotonic() + 10
+            while (now := beat()) == before and time.monotonic() < deadline:
+                time.sleep(0.05)
+            beats.extend((before, now))
+        elif number == 18:
+            away(away=True)
+            threading.Timer(1, away, kwargs={"away": False}).start()
+        return lesson(prompt)
+
+    service = service_over(tmp_path / "team.db", writer=ScriptedModel(slow))
+    with serving(service) as url, MemCollab(url) as memory:
+        assert memory.learn(write_runs(tmp_path)).constraints == 3
+    ledger.close()
+    assert next(asked) == 19
+    assert beats[0] < beats[1]
+
+
+def test_a_job_that_fails_tells_no_path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may only recall reads the error of a job; where its files are stands in the log."""
+    answers = tmp_path / "of the operator" / "answers.jsonl"
+    service = service_over(tmp_path / "team.db", writer=f"recorded:{answers}")
+    with (
+        serving(service) as url,
+        MemCollab(url) as memory,
+        pytest.raises(UsageError, match=r"from 'answers\.jsonl'") as failed,
+    ):
+        memory.learn(write_runs(tmp_path))
+    assert str(tmp_path) not in str(failed.value)
+    [logged] = [one for one in caplog.records if one.getMessage() == "job failed"]
+    assert str(answers) in logged.fields["error"]
 
 
 def test_runs_of_a_key_that_may_not_curate_wait_for_trust(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, ListResourcesResult
-from tests.serving import service_over, serving
+from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, ListResourcesResult
+from tests.serving import LISTEN, LISTENS, service_over, serving
 from tests.test_collab import WRITER, write_runs
 
 from memcollab import MemCollab
@@ -395,6 +395,31 @@ def test_a_page_of_another_origin_may_not_call(two: tuple[str, Service], bank: P
             assert refused.status_code == 405
             assert refused.headers["content-type"] == "application/problem+json"
         assert 'route="/mcp"' in httpx.get(f"{open_}/metrics").text
+
+
+def test_nothing_is_pushed_so_no_stream_is_opened(connect: Connect) -> None:
+    """Whoever would listen for changes is told at once that this is not served; so it is not
+    announced either."""
+
+    async def ask(client: Client) -> None:
+        announced = client.server_capabilities
+        for each in (announced.tools, announced.prompts, announced.resources):
+            assert each is not None
+            assert not each.list_changed
+        assert not announced.resources.subscribe
+
+    run(ask, connect)
+
+
+def test_a_stream_is_refused_in_one_answer(two: tuple[str, Service]) -> None:
+    """A key of any scope gets an error, and no stream that the end of a server would wait for."""
+    url, service = two
+    key, _ = service.keyring.create("ada", ["record"], "ours")
+    headers = {**LISTENS, "Authorization": f"Bearer {key}"}
+    answer = httpx.post(f"{url}/mcp", json=LISTEN, headers=headers, timeout=5)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["error"]["code"] == METHOD_NOT_FOUND
 
 
 def test_calls_side_by_side_are_all_answered(two: tuple[str, Service]) -> None:

@@ -19,7 +19,8 @@ def create(
         typer.Option(help="recall, record, curate or admin; may be repeated."),
     ] = None,
     for_: Annotated[
-        str | None, typer.Option("--for", help="Only of the bank of this name.")
+        str | None,
+        typer.Option("--for", help="Only of the bank of this name, which may be made later."),
     ] = None,
     bank: options.BankPath = None,
     banks: options.BanksPath = None,

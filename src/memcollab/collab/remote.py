@@ -74,6 +74,9 @@ _EFFECTS: TypeAdapter[tuple[Effect, ...]] = TypeAdapter(tuple[Effect, ...])
 _TRIES = 4
 _LONGEST_WAIT = 5.0
 _BATCH = 500
+# For how long a server that runs a job may be away, and the time between two looks at it; seconds.
+_PATIENCE = 60.0
+_BREATH = 0.5
 # What a report says of runs as they came in.
 _CAME_IN = (
     "seen judged unjudged unjudged_reasons rejected rejections skipped_files scrubbed known tasks "
@@ -177,14 +180,27 @@ def raised(answer: httpx.Response) -> MemCollabError:
             f"{str(answer.url)!r} answers {answer.status_code}, and not as memcollab does. "
             "Next: give the address that `memcollab serve` printed, with /NAME of the bank"
         )
+    return _error(name, detail, _wait(answer))
+
+
+def _error(name: str, detail: str, wait: float = 1.0) -> MemCollabError:
+    """The error of a class that a server names; what it lacks itself is an error of the server."""
     kind = getattr(errors, name, None)
     if not (isinstance(kind, type) and issubclass(kind, MemCollabError)):
         kind = ServerError
     if issubclass(kind, TryLater):
-        return kind(detail, retry_after=_wait(answer))
+        return kind(detail, retry_after=wait)
     if issubclass(kind, errors.MissingExtra):
         return ServerError(detail)
     return kind(detail)
+
+
+def _out_of_sight(id: str, error: MemCollabError) -> ServerError:
+    why = str(error).partition(" Next: ")[0]
+    return ServerError(
+        f"nothing was heard of {id!r} for {_PATIENCE:g} seconds: {why} If its server runs, it goes "
+        "on; what it distils is stored. Next: learn again, which goes on from there"
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -581,15 +597,7 @@ class RemoteMemCollab(MemCollab):
         return self._follow(job, progress).model_copy(update=came if paths else {})
 
     def _follow(self, job: Mapping[str, Any], progress: Progress | None) -> LearnReport:
-        path = f"/learn/{job['id']}"
-        while job["state"] == "running":
-            with self._connection.stream(f"{path}/events") as answer:
-                for line in answer.iter_lines():
-                    if not line.startswith("data: "):
-                        continue
-                    job = orjson.loads(line[6:])
-                    if progress and job["stage"]:
-                        progress(job["stage"], job["done"], job["total"])
+        job = self._ended(job, progress)
         if job["state"] == "done":
             return LearnReport.model_validate(job["report"])
         if job["state"] == "lost":
@@ -597,8 +605,35 @@ class RemoteMemCollab(MemCollab):
                 f"the server ended while {job['id']!r} ran; what was distilled is stored. "
                 "Next: learn again, which goes on from there"
             )
-        kind = getattr(errors, job["error_kind"], ServerError)
-        raise kind(job["error"])
+        raise _error(job["error_kind"] or "", job["error"])
+
+    def _ended(self, job: Mapping[str, Any], progress: Progress | None) -> Mapping[str, Any]:
+        """The job when it is over. A stream that breaks is taken up again: the job goes on."""
+        lost_at: float | None = None
+        while job["state"] == "running":
+            try:
+                for told in self._events(job["id"]):
+                    job, lost_at = told, None
+                    if progress and job["stage"]:
+                        progress(job["stage"], job["done"], job["total"])
+            except (ServerError, errors.BankError) as error:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at >= _PATIENCE:
+                    raise _out_of_sight(job["id"], error) from error
+            if job["state"] == "running":
+                time.sleep(_BREATH)
+        return job
+
+    def _events(self, id: str) -> Iterator[dict[str, Any]]:
+        """A job each time that it is told of, until its stream ends."""
+        data = ""
+        with self._connection.stream(f"/learn/{id}/events") as answer:
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    data = line[6:]
+                elif data and not line:  # an event without its end was cut off
+                    yield orjson.loads(data)
+                    data = ""
 
     def add_runs(
         self,
@@ -627,9 +662,16 @@ class RemoteMemCollab(MemCollab):
                 for file in opened:
                     file.seek(0)
 
-            path = "/trajectories/files"
+            # Sent again it must be the same to the byte, so httpx may choose no other boundary.
+            kind = f"multipart/form-data; boundary={uuid4().hex}"
             answer = self._connection.ask(
-                "POST", path, files=parts, data=data, rewind=rewind, again=True
+                "POST",
+                "/trajectories/files",
+                files=parts,
+                data=data,
+                headers={"Content-Type": kind},
+                rewind=rewind,
+                once=True,
             )
         return LearnReport.model_validate_json(answer.content)
 
@@ -674,6 +716,7 @@ class RemoteMemCollab(MemCollab):
             content=_Chunks(stream),
             headers={"Content-Type": "application/x-ndjson"},
             rewind=lambda: _rewind(stream, start),
+            once=True,
         ).json()
         report = Imported(refused_count=found["refused_count"])
         report.new.update(found["new"])

@@ -18,8 +18,10 @@ import orjson
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
+from memcollab.collab.intake import Progress
 from memcollab.errors import MemCollabError, NotFound, TryLater, UsageError
 from memcollab.records import LearnReport
+from memcollab.serve import problems
 from memcollab.serve.banks import Banks
 from memcollab.serve.ledger import JOBS, Ledger, ago, now
 from memcollab.serve.watch import LOG
@@ -118,29 +120,52 @@ class Jobs:
             nonlocal last
             if time.monotonic() - last > 0.2:
                 last = time.monotonic()
-                self._set(id, stage=stage, done=done, total=total)
+                self._noted(id, stage=stage, done=done, total=total)
 
         over = threading.Event()
-        beat = threading.Thread(target=self._beat, args=(id, over), daemon=True)
-        beat.start()
+        threading.Thread(target=self._beat, args=(id, over), daemon=True).start()
         try:
-            # An object of its own: learning must not hold up the bank's recalls.
-            with self._banks.memory(bank) as memory:
-                report = memory.learn(**self._writer, **options, progress=progress)
-            self._set(id, state="done", report=report.model_dump_json())
-        except MemCollabError as error:
-            self._set(id, state="failed", error=f"{type(error).__name__}: {error}")
-        except Exception:  # noqa: BLE001 (a job must not stay "running" for ever; the log has it)
-            LOG.exception("job failed", extra={"fields": {"job": id, "bank": bank}})
-            said = "the server failed. Next: find the job in its log, and report it"
-            self._set(id, state="failed", error=f"ServerError: {said}")
+            self._end(id, self._learned(id, bank, options, progress))
         finally:
             over.set()
             self._running.pop(bank, None)
 
+    def _learned(
+        self, id: str, bank: str, options: Mapping[str, Any], progress: Progress
+    ) -> dict[str, Any]:
+        """What the row of a job says when it is over."""
+        try:
+            # An object of its own: learning must not hold up the bank's recalls.
+            with self._banks.memory(bank) as memory:
+                report = memory.learn(**self._writer, **options, progress=progress)
+        except MemCollabError as error:
+            told = problems.told(error)
+            LOG.warning("job failed", extra={"fields": {"job": id, "error": str(error)}})
+            return {"state": "failed", "error": f"{told.kind}: {told.detail}"}
+        except Exception:  # noqa: BLE001 (a job must not stay "running" for ever; the log has it)
+            LOG.exception("job failed", extra={"fields": {"job": id, "bank": bank}})
+            said = "the server failed. Next: find the job in its log, and report it"
+            return {"state": "failed", "error": f"ServerError: {said}"}
+        return {"state": "done", "report": report.model_dump_json()}
+
+    def _end(self, id: str, values: Mapping[str, Any]) -> None:
+        """Note how a job ended, for as long as others believe that it runs."""
+        given_up = time.monotonic() + _SILENT.total_seconds()
+        while not self._noted(id, **values) and time.monotonic() < given_up:
+            time.sleep(_BEAT_SECONDS)
+
     def _beat(self, id: str, over: threading.Event) -> None:
         while not over.wait(_BEAT_SECONDS):
-            self._set(id)
+            self._noted(id)
+
+    def _noted(self, id: str, **values: Any) -> bool:
+        """Whether the ledger took it; while it cannot be written, a job goes on all the same."""
+        try:
+            self._set(id, **values)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the next beat may pass)
+            LOG.warning("job not noted", extra={"fields": {"job": id, "error": str(error)}})
+            return False
+        return True
 
     def _set(self, id: str, **values: Any) -> None:
         still = sa.and_(JOBS.c.id == id, _RUNNING)

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,17 +78,23 @@ NEIGHBOUR = Caller(None, "loopback", frozenset(SCOPES))
 
 class Keyring:
     """The keys of a server, in its ledger. What a key opens is remembered for a second, so a
-    revoked one is shut out within that."""
+    revoked one is shut out within that.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Args:
+        check: raises where no bank of the server can be called so.
+    """
+
+    def __init__(self, ledger: Ledger, check: Callable[[str], None]) -> None:
         self._ledger = ledger
+        self._check = check
         self._remembered: dict[str, tuple[float, Caller]] = {}
 
     def create(self, name: str, scopes: Iterable[str], bank: str | None = None) -> tuple[str, Key]:
         """A new key in the clear, and how it is listed.
 
         Raises:
-            UsageError: there is no such scope, or nobody can be called so.
+            UsageError: there is no such scope, or nobody or no bank can be called so.
+            NotFound: the server has one bank, and that is called otherwise.
         """
         if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
             raise UsageError(
@@ -102,6 +108,8 @@ class Keyring:
                 f"{unknown or wanted!r} is no scope. Valid: {', '.join(SCOPES)}. "
                 "Next: memcollab key create --scope recall --scope record"
             )
+        if bank is not None:
+            self._check(bank)
         id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         key = Key(id, name, wanted, bank, now(), None)
         row = {**vars(key), "scopes": " ".join(wanted), "hash": _hash(secret)}

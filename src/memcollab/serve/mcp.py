@@ -148,7 +148,11 @@ def build(reach: Reach) -> MCPServer:
     """The server over the memory that ``reach`` finds for each request."""
     with _logging_left_alone():
         server = MCPServer(
-            "memcollab", instructions=INSTRUCTIONS, version=__version__, middleware=[_Lister(reach)]
+            "memcollab",
+            instructions=INSTRUCTIONS,
+            version=__version__,
+            middleware=[_Lister(reach)],
+            subscriptions=False,  # a stream that nothing is pushed to holds up the end
         )
     _add_tools(server, reach)
     _add_resources(server, reach)

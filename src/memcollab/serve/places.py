@@ -103,7 +103,9 @@ class Place(ABC):
         if self.many:
             check_name(name)
         elif name != self.default:
-            raise NotFound(f"there is no bank {name!r}. Valid: {self.default!r}")
+            raise NotFound(
+                f"there is no bank {name!r}. Valid: {self.default!r}. Next: use that name, or none"
+            )
 
 
 class Files(Place):

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import islice
 
 import orjson
 from fastapi.exceptions import RequestValidationError
@@ -45,6 +46,13 @@ STATUS: tuple[tuple[type[MemCollabError], int], ...] = (
     (errors.MemCollabError, 500),
 )
 
+# In quotes: words with a slash, or whatever begins as an address or as a path from the root.
+_PATH = re.compile(
+    r"""(?<!\w)(['"])((?:/|[A-Za-z]:\\|\w+://)(?:\\.|(?!\1)[^\\])*"""
+    r"""|(?:(?!\1)[^ ])*/(?:(?!\1)[^/])*)\1"""
+)
+# So many of a text's paths are looked for again without quotes; more are data of a caller's.
+_REPEATED = 8
 # At the end of an error of a database: its own words, which may tell where it is.
 _SAID = re.compile(r"(?<=\.) \(.*\)$", re.DOTALL)
 
@@ -141,7 +149,7 @@ class Told:
 def told(error: Exception) -> Told:
     """The status of an error, and what of it may leave the server."""
     if isinstance(error, MemCollabError):
-        detail = re.sub(r"'(?:[^' ]*/)+([^'/]*)'", r"'\1'", str(error))
+        detail = _without_paths(str(error))
         if isinstance(error, errors.BankError):  # what its server said is in the log
             detail = _SAID.sub("", detail)
         wait = math.ceil(error.retry_after) if isinstance(error, errors.TryLater) else 0
@@ -155,6 +163,21 @@ def told(error: Exception) -> Told:
         return Told(status, kind, detail, headers=error.headers or {})
     said = "the server failed. Next: find the request id in its log, and report it"
     return Told(500, "ServerError", said)
+
+
+def _without_paths(text: str) -> str:
+    """Of each path its last part: in quotes, and where the next step repeats it without."""
+    found = {path: _last_part(path) for _, path in _PATH.findall(text)}
+    text = _PATH.sub(lambda quoted: f"{quoted[1]}{found[quoted[2]]}{quoted[1]}", text)
+    for path, last in islice(found.items(), _REPEATED):
+        bare = re.compile(rf"(?<![\w/]){re.escape(path)}(?![\w/-])")
+        text = bare.sub(last.replace("\\", r"\\"), text)
+    return text
+
+
+def _last_part(path: str) -> str:
+    parts = path.replace("\\", "/") if path[1:3] == ":\\" else path
+    return parts.rstrip("/").rpartition("/")[2] or path
 
 
 def _public(kind: type[MemCollabError]) -> str:

@@ -23,8 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from memcollab.errors import MemCollabError, TryLater, UsageError
 from memcollab.serve import problems
 from memcollab.serve.ledger import ANSWERS, Ledger, ago, now
-from memcollab.serve.places import PROXY
 
+_DOOR = "/v1/"
 _IN_MEMORY = 2**20
 _CHUNK = 2**16
 _GIVEN_UP = timedelta(minutes=1)
@@ -64,12 +64,12 @@ class Replays:
             if held is not None:
                 await held(scope, receive, send)
             else:
-                await self._answer(id, scope, body, send)
+                await self._answer(id, scope, body, receive, send)
 
-    async def _answer(self, id: str, scope: Scope, body: Any, send: Send) -> None:
+    async def _answer(self, id: str, scope: Scope, body: Any, receive: Receive, send: Send) -> None:
         kept = _Kept(send)
         try:
-            await self._app(scope, _replayed(body), kept.send)
+            await self._app(scope, _replayed(body, receive), kept.send)
         finally:
             await to_thread.run_sync(self._keep, id, kept)
         await kept.release()
@@ -132,10 +132,11 @@ class _Kept:
 
 
 def _is_ours(scope: Scope) -> bool:
-    """Whether it is a write to this server; what goes to another one is that one's to repeat."""
+    """Whether it is a write of ``/v1``, which alone promises this; what goes through the proxy is
+    upstream's to repeat."""
     if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
         return False
-    return not scope["path"].startswith(PROXY)
+    return bool(scope["path"].startswith(_DOOR))
 
 
 def _id(scope: Scope, given: bytes) -> str:
@@ -166,9 +167,17 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-def _replayed(body: Any) -> Receive:
-    async def receive() -> Message:
-        chunk = body.read(_CHUNK)
-        return {"type": "http.request", "body": chunk, "more_body": len(chunk) == _CHUNK}
+def _replayed(body: Any, receive: Receive) -> Receive:
+    """The body once more; behind its end whatever the server says next, which is that the caller
+    went. An application that waits for that must sleep meanwhile."""
+    ended = False
 
-    return receive
+    async def again() -> Message:
+        nonlocal ended
+        if ended:
+            return await receive()
+        chunk = body.read(_CHUNK)
+        ended = len(chunk) < _CHUNK
+        return {"type": "http.request", "body": chunk, "more_body": not ended}
+
+    return again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path, PurePath
@@ -32,6 +33,9 @@ from memcollab.serve.watch import memory_span
 
 router = versioned("learn")
 _EVENT_SECONDS = 0.2
+# Servers between cut a stream off that is silent for longer, often for a minute.
+_PING_SECONDS = 15.0
+_PING = b": ping\n\n"
 
 
 class TrajectoriesRequest(Body):
@@ -135,17 +139,19 @@ async def job(request: Request, id: str) -> Response:
 )
 async def job_events(request: Request, id: str) -> Response:
     """Follow a learning job: `progress` events with the job, then one named for how it ended
-    (`done`, `failed`, `lost`). Scope: `recall`."""
+    (`done`, `failed`, `lost`). A comment comes every 15 seconds where nothing else does. A stream
+    that breaks can be asked for again, on any replica. Scope: `recall`."""
     caller_of(request, "recall")
     service, name = service_of(request), bank_name_of(request)
     first = await to_thread.run_sync(service.jobs.job, name, id)
 
     async def events() -> AsyncIterator[bytes]:
-        found, said = first, b""
+        found, said, spoke = first, b"", 0.0
         while True:
-            if (now := event(found)) != said:
-                yield now
-                said = now
+            silent = time.monotonic() - spoke >= _PING_SECONDS
+            if (now := event(found)) != said or silent:
+                yield _PING if now == said else now
+                said, spoke = now, time.monotonic()
             if found.over or service.closing:
                 return
             await asyncio.sleep(_EVENT_SECONDS)
