@@ -24,9 +24,11 @@ from tests.upstream import Message, upstream
 
 from memcollab import MemCollab
 from memcollab.errors import BankError
+from memcollab.serve.keys import NEIGHBOUR
 from memcollab.serve.proxy import Ask, Begun, Proxy, conversation
 from memcollab.serve.recorder import Recorder
 
+TARGET = b"chat/completions"
 leaf = st.none() | st.booleans() | st.integers() | st.text()
 extra = st.dictionaries(st.text(), leaf).map(lambda d: {f"x{k}": v for k, v in d.items()})
 
@@ -63,7 +65,7 @@ async def _turns(
         proxy = Proxy(behind.url, Recorder(lambda _result: None))
 
         async def door(request: Request) -> Response:
-            return await proxy.pass_on(request, b"chat/completions", "team", ask, record=False)
+            return await proxy.pass_on(request, TARGET, "team", NEIGHBOUR, ask, record=False)
 
         front = Starlette(routes=[Route("/c", door, methods=["POST"])])
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front)) as client:

@@ -29,6 +29,7 @@ from memcollab import MemCollab
 from memcollab.bank import Bank
 from memcollab.errors import UsageError
 from memcollab.records import Trajectory
+from memcollab.serve.keys import NEIGHBOUR
 from memcollab.serve.proxy import Proxy
 from memcollab.serve.recorder import Recorder, Turn
 from memcollab.serve.service import Service
@@ -292,7 +293,7 @@ def test_what_cannot_be_stored_is_counted_and_keeps_nothing_else_out(
         recorder = Recorder(results.append)
         with locked(path):  # so that they are stored together
             for recall in (stored, never, stored):
-                turn = Turn(recall, memory.bank, body, status=200)
+                turn = Turn(recall, memory.bank, body, NEIGHBOUR, status=200)
                 recorder.begin(turn)
                 turn.take(said)
                 recorder.put(turn)

@@ -142,6 +142,7 @@ async def proxied(request: Request) -> Response:
         request,
         target_of(request.scope),
         http.bank_name_of(request),
+        caller,
         ask,
         record=wanted and service.record_runs and caller.may("record"),
     )

@@ -51,12 +51,11 @@ class OfRequest:
         judges: str | None = None,
     ) -> T:
         caller = http.caller_of(request, "record")
-        source = "" if caller.key is None or caller.may("curate") else caller.name
         tenant = await http.tenant_of(request)
         with memory_span("update_memory", tenant.name):
             if judges is not None:
                 await to_thread.run_sync(http.service_of(request).run_ends, judges)
-            done = await to_thread.run_sync(change, tenant.memory, source)
+            done = await to_thread.run_sync(change, tenant.memory, caller.source)
         request.state.audited = f"MCP {what}"
         return done
 

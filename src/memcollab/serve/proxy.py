@@ -1,10 +1,11 @@
 """The door ``/proxy/v1`` for any OpenAI client: chat completions, guided; all else passes as it is.
 
 Where guidance goes: one system message directly before the first user message. What a task is: the
-text of a conversation's first user message, for one bank and model, and for one attempt where the
-client names attempts (``X-MemCollab-Run``). Its guidance is recalled once and repeated, byte for
-byte, on each later turn, so that prompt caches hit, until its outcome is reported to this server or
-``REMEMBERED`` other tasks came. Every other byte of the request and of the answer is kept.
+text of a conversation's first user message, for one bank, model and caller, and for one attempt
+where the client names attempts (``X-MemCollab-Run``). Its guidance is recalled once and repeated,
+byte for byte, on each later turn, so that prompt caches hit, until its outcome is reported to this
+server or ``REMEMBERED`` other tasks came. Every other byte of the request and of the answer is
+kept.
 
 Of the headers, those of one connection are not passed on (RFC 9110, 7.6.1), lengths are set anew
 where guidance was added, and names are in small letters. What is streamed passes piece by piece;
@@ -52,6 +53,7 @@ from yarl import URL
 
 from memcollab.bank import Bank
 from memcollab.records import Recall
+from memcollab.serve.keys import Caller
 from memcollab.serve.problems import Told, openai_answer
 from memcollab.serve.recorder import Recorder, Turn
 
@@ -186,13 +188,21 @@ class Proxy:
         )
 
     async def pass_on(
-        self, request: Request, target: bytes, bank: str, ask: Ask, *, record: bool = True
+        self,
+        request: Request,
+        target: bytes,
+        bank: str,
+        caller: Caller,
+        ask: Ask,
+        *,
+        record: bool = True,
     ) -> Response:
         """Answer as upstream does, with the headers that tell of the memory.
 
         Args:
             target: what stands behind the address of upstream, as it came: path and query.
             bank: the name of the bank that guides.
+            caller: who asks. Callers share no recall: what one sends is never another's run.
             record: whether the caller may, and wants to, have the run recorded.
         """
         if _leaves(target):
@@ -203,8 +213,8 @@ class Proxy:
         body: bytes | AsyncIterator[bytes] | None = None
         if request.method == "POST" and target.partition(b"?")[0] == b"chat/completions":
             body = said = await request.body()
-            body, told, begun = await self._guide(request, said, bank, ask)
-            turn = self._turn(begun, said, record=record)
+            body, told, begun = await self._guide(request, said, bank, caller, ask)
+            turn = self._turn(begun, said, caller, record=record)
         elif "content-length" in request.headers or "transfer-encoding" in request.headers:
             body = request.stream()
         answer: aiohttp.ClientResponse | None = None
@@ -258,13 +268,14 @@ class Proxy:
         )
 
     async def _guide(
-        self, request: Request, body: bytes, bank: str, ask: Ask
+        self, request: Request, body: bytes, bank: str, caller: Caller, ask: Ask
     ) -> tuple[bytes, dict[str, str], Begun | None]:
         said = None if "content-encoding" in request.headers else conversation(body)
         if said is None:
             return body, {"memcollab-memory": "no-task"}, None
         attempt = request.headers.get("x-memcollab-run", "")
-        key = hashlib.sha256(json.dumps([bank, said.model, said.task, attempt]).encode()).digest()
+        told_apart = [bank, caller.key, said.model, said.task, attempt]
+        key = hashlib.sha256(json.dumps(told_apart).encode()).digest()
         try:
             begun = await self._tasks.begun(key, lambda: ask(said.task, said.model))
         except Exception as error:  # noqa: BLE001 - memory must never take the agent down
@@ -288,13 +299,15 @@ class Proxy:
             return {name: said for name, said in told.items() if name != "memcollab-recall"}
         return told
 
-    def _turn(self, begun: Begun | None, body: bytes, *, record: bool) -> Turn | None:
+    def _turn(
+        self, begun: Begun | None, body: bytes, caller: Caller, *, record: bool
+    ) -> Turn | None:
         if begun is None:
             return None
         if not record:
             self._recorder.decline()
             return None
-        turn = Turn(begun.recall, begun.bank, body)
+        turn = Turn(begun.recall, begun.bank, body, caller)
         self._recorder.begin(turn)
         return turn
 

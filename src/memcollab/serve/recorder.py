@@ -30,6 +30,7 @@ from memcollab.collab.open_runs import Unreadable, open_run
 from memcollab.errors import MemCollabError
 from memcollab.records import Recall, Usage
 from memcollab.serve.answers import Answered, answered
+from memcollab.serve.keys import Caller
 from memcollab.serve.ledger import now
 
 MOST_TURNS = 1000
@@ -50,11 +51,13 @@ class Turn:
         recall: what the conversation was guided by.
         bank: where the run is kept.
         body: the request as it came, without the guidance.
+        sender: whose key it came with.
     """
 
     recall: Recall
     bank: Bank
     body: bytes
+    sender: Caller
     asked_at: str = field(default_factory=now)
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -228,7 +231,9 @@ class Recorder:
     def _run_of(self, turn: Turn, answer: Answered, spent: Usage) -> OpenRun | None:
         try:
             messages = [*orjson.loads(turn.body)["messages"], answer.message]
-            run = open_run(turn.recall, messages, spent, asked_at=turn.asked_at)
+            run = open_run(
+                turn.recall, messages, spent, asked_at=turn.asked_at, source=turn.sender.source
+            )
         except Exception as error:  # noqa: BLE001 - what strangers send must not end the thread
             known = isinstance(error, Unreadable)
             self._note("unreadable", turn, str(error) if known else type(error).__name__)

@@ -92,7 +92,6 @@ async def record_outcome(request: Request, body: OutcomeRequest) -> Response:
     """Report how the task of a recall ended. Scope: `record`. What only one key says that may not
     curate is not believed."""
     caller = caller_of(request, "record")
-    source = "" if caller.key is None or caller.may("curate") else caller.name
     memory = (await tenant_of(request)).memory
     with memory_span("update_memory", bank_name_of(request)):
         if body.solved is not None:
@@ -103,7 +102,7 @@ async def record_outcome(request: Request, body: OutcomeRequest) -> Response:
                 body.solved,
                 usage=body.usage,
                 detail=body.detail,
-                source=source,
+                source=caller.source,
             )
         )
     return json_answer(outcome)
