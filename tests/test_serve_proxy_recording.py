@@ -157,17 +157,23 @@ def test_a_conversation_is_one_run_with_the_verdict_of_its_outcome(world: World)
     assert world.bank.verify().ok
 
 
+def reported_by_mcp(door: str, recall: str) -> bool:
+    """Whether it was refused."""
+
+    async def report() -> bool:
+        async with Client(door) as client:
+            told = {"recall_id": recall, "solved": True}
+            return (await client.call_tool("report_outcome", told)).is_error
+
+    return asyncio.run(report())
+
+
 def test_an_outcome_that_comes_by_mcp_judges_the_run_as_well(world: World) -> None:
     """Whichever door it comes by, what has passed is stored first."""
     world.says({"role": "assistant", "content": "3744"})
     recall = world.ask(USER)
 
-    async def report() -> bool:
-        async with Client(f"{world.url}/mcp") as client:
-            told = {"recall_id": recall, "solved": True}
-            return (await client.call_tool("report_outcome", told)).is_error
-
-    assert not asyncio.run(report())
+    assert not reported_by_mcp(f"{world.url}/mcp", recall)
     (run,) = world.runs()
     assert run.verdict.solved
     assert run.steps[-1].content == "3744"
@@ -189,6 +195,39 @@ def test_the_next_attempt_is_another_run(world: World) -> None:
     assert len(set(recalls)) == 4
     told = {(run.steps[0].content, run.verdict.solved) for run in world.runs()}
     assert told == {("a", False), ("b", True), ("one", True), ("two", True)}
+
+
+def test_an_outcome_that_is_refused_ends_no_run(world: World) -> None:
+    """The next turn belongs to the same recall."""
+    world.says({"role": "assistant", "content": "60"})
+    recall = world.ask(USER)
+    with MemCollab(world.path) as memory:
+        memory.record_outcome(recall, solved=True)
+    told = {"recall_id": recall, "solved": False}
+    assert httpx.post(f"{world.url}/v1/outcomes", json=told).status_code == 422
+    assert world.ask(USER) == recall
+
+
+def test_an_outcome_at_another_bank_ends_no_run(tmp_path: Path) -> None:
+    """Whoever learns the id of a tenant's recall can do nothing to its run, by any door: it goes on
+    and is one run."""
+    with upstream() as behind:
+        service = service_over(tmp_path, many=True, upstream=behind.url)
+        for name in ("ours", "theirs"):
+            service.banks.create(name)
+        with serving(service) as url:
+            world = World(f"{url}/ours", tmp_path / "ours.db", service, behind)
+            world.says({"role": "assistant", "content": "60"})
+            recall = world.ask(USER)
+            told = {"recall_id": recall, "solved": True}
+            assert httpx.post(f"{url}/theirs/v1/outcomes", json=told).status_code == 404
+            assert reported_by_mcp(f"{url}/theirs/mcp", recall)
+            said = {"role": "assistant", "content": "60"}
+            assert world.ask(USER, said, {"role": "user", "content": "on"}) == recall
+            world.ends(recall)
+            assert world.ask(USER) != recall
+    (run,) = world.runs()
+    assert [step.content for step in run.steps] == ["60", "on", "60"]
 
 
 def test_a_run_may_wait_for_its_verdict(world: World) -> None:

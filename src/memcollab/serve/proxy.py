@@ -35,7 +35,8 @@ import json
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -55,7 +56,7 @@ from memcollab.bank import Bank
 from memcollab.records import Recall
 from memcollab.serve.keys import Caller
 from memcollab.serve.problems import Told, openai_answer
-from memcollab.serve.recorder import Recorder, Turn
+from memcollab.serve.recorder import Recorder, Run, Turn
 
 REMEMBERED = 10_000
 LOG = logging.getLogger("memcollab.serve.proxy")
@@ -151,6 +152,10 @@ class Begun(NamedTuple):
     bank: Bank
     stored: asyncio.Future[None]
 
+    @property
+    def run(self) -> Run:
+        return self.bank, self.recall.id
+
 
 Ask = Callable[[str, str], Awaitable[Begun]]
 
@@ -233,14 +238,17 @@ class Proxy:
             return _failed(error, await self._when_stored(begun, told))
         return _Passed(answer, told, turn, self._recorder)
 
-    def ends(self, recall_id: str) -> None:
-        """The outcome of that recall is about to be told: what passed of its run is stored first,
-        and the next attempt at the task is another one. Waits; for threads."""
-        if not self._recorder.settle(recall_id):
+    @contextmanager
+    def ending(self, bank: Bank, recall_id: str) -> Iterator[None]:
+        """Around recording the outcome of a recall of that bank: what passed of its run is stored
+        first, and once the outcome is, the next attempt at the task is another one; one that is
+        refused changes nothing. Waits; for threads."""
+        if not self._recorder.settle((bank, recall_id)):
             LOG.warning(
                 "an outcome came before its run had passed", extra={"fields": {"recall": recall_id}}
             )
-        self._tasks.forget(recall_id)
+        yield
+        self._tasks.forget((bank, recall_id))
 
     async def close(self) -> None:
         """Let go of the connections to upstream, and store the runs that wait."""
@@ -295,7 +303,7 @@ class Proxy:
             await asyncio.shield(begun.stored)
         except Exception as error:  # noqa: BLE001 - memory must never take the agent down
             LOG.warning("a recall was not stored: %s", type(error).__name__)
-            self._tasks.forget(begun.recall.id)
+            self._tasks.forget(begun.run)
             return {name: said for name, said in told.items() if name != "memcollab-recall"}
         return told
 
@@ -354,7 +362,7 @@ class _Tasks:
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, asyncio.Future[Begun]] = OrderedDict()
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[Run, bytes] = {}
 
     async def begun(self, key: bytes, ask: Callable[[], Awaitable[Begun]]) -> Begun:
         found = self._known.pop(key, None)  # ``forget`` may come in between, from a thread
@@ -367,15 +375,15 @@ class _Tasks:
             if self._known.get(key) is found:
                 self._known.pop(key, None)
             raise
-        self._keys[begun.recall.id] = key
+        self._keys[begun.run] = key
         while len(self._known) > REMEMBERED:
             _, oldest = self._known.popitem(last=False)
             if oldest.done() and not oldest.cancelled() and oldest.exception() is None:
-                self._keys.pop(oldest.result().recall.id, None)
+                self._keys.pop(oldest.result().run, None)
         return begun
 
-    def forget(self, recall_id: str) -> None:
-        key = self._keys.pop(recall_id, None)
+    def forget(self, run: Run) -> None:
+        key = self._keys.pop(run, None)
         if key is not None:
             self._known.pop(key, None)
 

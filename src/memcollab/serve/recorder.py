@@ -40,6 +40,9 @@ _GROUP = 256
 # How long turns wait for others. Reading one takes as long as passing it did, and whoever is being
 # answered now would wait for that.
 _MOMENT = 0.25
+# The bank that a run is kept in, and the recall that it began with. The id alone is no name of it:
+# anybody may say it, about another bank.
+Run = tuple[Bank, str]
 LOG = logging.getLogger("memcollab.serve.proxy")
 
 
@@ -65,6 +68,11 @@ class Turn:
     size: int = 0
     seconds: float = 0.0
     _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def run(self) -> Run:
+        """What it is a turn of."""
+        return self.bank, self.recall.id
 
     def take(self, part: bytes) -> None:
         """A piece of the answer passes."""
@@ -106,7 +114,7 @@ class Recorder:
         self._most = (most_turns, most_bytes)
         self._waiting: deque[Turn] = deque()
         self._bytes = 0
-        self._under_way: Counter[str] = Counter()
+        self._under_way: Counter[Run] = Counter()
         self._closed = False
         self._asked_for = 0
         self._changed = threading.Condition()
@@ -116,7 +124,7 @@ class Recorder:
     def begin(self, turn: Turn) -> None:
         """The request of that turn goes upstream; ``put`` has to follow."""
         with self._changed:
-            self._under_way[turn.recall.id] += 1
+            self._under_way[turn.run] += 1
 
     def put(self, turn: Turn) -> None:
         """The answer has passed, or broke off. Never waits."""
@@ -141,14 +149,14 @@ class Recorder:
         """A turn passes that is not to be recorded."""
         self._count("declined")
 
-    def settle(self, recall_id: str, timeout: float = 2.0) -> bool:
+    def settle(self, run: Run, timeout: float = 2.0) -> bool:
         """Wait until all that passed of a run is stored; False if that took longer. A client may
         report an outcome when it has read its answer, a moment before the answer has ended here."""
         with self._changed:
             self._asked_for += 1
             self._changed.notify_all()
             try:
-                return self._changed.wait_for(lambda: not self._under_way[recall_id], timeout)
+                return self._changed.wait_for(lambda: not self._under_way[run], timeout)
             finally:
                 self._asked_for -= 1
 
@@ -188,9 +196,9 @@ class Recorder:
 
     def _passed(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
-            self._under_way[turn.recall.id] -= 1
-            if self._under_way[turn.recall.id] <= 0:
-                del self._under_way[turn.recall.id]
+            self._under_way[turn.run] -= 1
+            if self._under_way[turn.run] <= 0:
+                del self._under_way[turn.run]
 
     def _record(self, group: Sequence[Turn]) -> None:
         runs: dict[str, list[Turn]] = {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from memcollab.bank import Bank
 from memcollab.serve.banks import Banks
 from memcollab.serve.jobs import Jobs
 from memcollab.serve.keys import Keyring
@@ -73,11 +75,12 @@ class Service:
         turns = self.metrics.turns
         return Proxy(self.upstream, Recorder(lambda result: turns.labels(result).inc()))
 
-    def run_ends(self, recall_id: str) -> None:
-        """To be called, in a thread, before the outcome of a recall is recorded: what has passed of
-        its run is stored first."""
-        if self.proxy is not None:
-            self.proxy.ends(recall_id)
+    def ending(self, bank: Bank, recall_id: str | None) -> AbstractContextManager[None]:
+        """Around recording the verdict on a recall of that bank, in a thread: what has passed of
+        its run is stored first. None: there is no verdict."""
+        if self.proxy is None or recall_id is None:
+            return nullcontext()
+        return self.proxy.ending(bank, recall_id)
 
     def close(self) -> None:
         """End what runs, store what waits."""
