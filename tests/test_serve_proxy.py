@@ -26,9 +26,10 @@ from memcollab import MemCollab
 from memcollab.errors import BankError
 from memcollab.serve.keys import NEIGHBOUR
 from memcollab.serve.proxy import Ask, Begun, Proxy, conversation
-from memcollab.serve.recorder import Recorder
+from memcollab.serve.recorder import Recorder, Sender
 
 TARGET = b"chat/completions"
+SENDER = Sender(NEIGHBOUR, "team", "request")
 leaf = st.none() | st.booleans() | st.integers() | st.text()
 extra = st.dictionaries(st.text(), leaf).map(lambda d: {f"x{k}": v for k, v in d.items()})
 
@@ -62,10 +63,10 @@ async def _turns(
     """The answers, and what upstream saw."""
     with upstream() as behind:
         behind.script = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
-        proxy = Proxy(behind.url, Recorder(lambda _result: None))
+        proxy = Proxy(behind.url, Recorder(lambda _result: None, lambda _turn: None))
 
         async def door(request: Request) -> Response:
-            return await proxy.pass_on(request, TARGET, "team", NEIGHBOUR, ask, record=False)
+            return await proxy.pass_on(request, TARGET, SENDER, ask, record=False)
 
         front = Starlette(routes=[Route("/c", door, methods=["POST"])])
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front)) as client:

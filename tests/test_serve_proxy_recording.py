@@ -31,7 +31,7 @@ from memcollab.errors import UsageError
 from memcollab.records import Trajectory
 from memcollab.serve.keys import NEIGHBOUR
 from memcollab.serve.proxy import Proxy
-from memcollab.serve.recorder import Recorder, Turn
+from memcollab.serve.recorder import Recorder, Sender, Turn
 from memcollab.serve.service import Service
 
 TASK = "Count the hands that hold two kings."
@@ -230,6 +230,44 @@ def test_an_outcome_at_another_bank_ends_no_run(tmp_path: Path) -> None:
     assert [step.content for step in run.steps] == ["60", "on", "60"]
 
 
+@pytest.mark.parametrize("scopes", [["recall", "record"], ["recall", "record", "curate"]])
+def test_who_sent_a_run_stands_in_the_audit(world: World, scopes: list[str]) -> None:
+    """Once for each run, by the recall that its trajectory names, whether or not its key is
+    trusted; what comes behind the verdict is no other run."""
+    token, key = world.service.keyring.create("ada", scopes)
+    sent = {"extra_headers": {"X-MemCollab-Key": token}}
+    world.says({"role": "assistant", "content": "60"})
+    recall = world.ask(USER, **sent)
+    world.until(recorded=1)
+    world.ask(USER, {"role": "assistant", "content": "60"}, USER, **sent)
+    world.until(recorded=2)
+    with MemCollab(world.path) as memory:
+        memory.record_outcome(recall, solved=True)
+    assert world.ask(USER, **sent) == recall
+    world.until(recorded=3)
+    (run,) = world.runs()
+    (row,) = httpx.get(f"{world.url}/v1/audit").json()
+    assert (row["who"], row["key"], row["bank"], row["status"]) == ("ada", key.id, "team", 200)
+    assert row["action"] == "POST /proxy/v1/chat/completions"
+    assert row["target"] == f"/v1/recalls/{run.run}"
+    assert row["request"]
+
+
+def test_a_run_that_cannot_be_audited_is_recorded_and_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who sent it stands in the log, then."""
+    token, key = world.service.keyring.create("ada", ["recall", "record"])
+    with closing(sqlite3.connect(world.service.banks.ledger)) as ledger, ledger:
+        ledger.execute("ALTER TABLE audit RENAME TO away")
+    world.says({"role": "assistant", "content": "60"})
+    recall = world.ask(USER, extra_headers={"X-MemCollab-Key": token})
+    world.until(recorded=1)
+    assert world.bank.open_run(recall) is not None
+    (lost,) = [r.fields for r in caplog.records if "not in the audit" in r.message]  # type: ignore[attr-defined]
+    assert (lost["recall"], lost["key"], lost["bank"]) == (recall, key.id, "team")
+
+
 def test_a_run_may_wait_for_its_verdict(world: World) -> None:
     """Unjudged it is kept and teaches nothing; the verdict may come over the bank itself."""
     world.says({"role": "assistant", "content": "60"})
@@ -324,21 +362,24 @@ def test_what_cannot_be_stored_is_counted_and_keeps_nothing_else_out(
     path = tmp_path / "team.db"
     path.write_bytes(learned.read_bytes())
     results: list[str] = []
+    audited: list[Turn] = []
     body = json.dumps({"messages": [USER]}).encode()
     said = b'{"choices": [{"message": {"role": "assistant", "content": "60"}}]}'
     with MemCollab(path) as memory:
         stored = memory.recall(TASK, agent="owl-7b")
         never = stored.model_copy(update={"id": "recall-0"})
-        recorder = Recorder(results.append)
+        sender = Sender(NEIGHBOUR, "team", "request")
+        recorder = Recorder(results.append, audited.append)
         with locked(path):  # so that they are stored together
             for recall in (stored, never, stored):
-                turn = Turn(recall, memory.bank, body, NEIGHBOUR, status=200)
+                turn = Turn(recall, memory.bank, body, sender, status=200)
                 recorder.begin(turn)
                 turn.take(said)
                 recorder.put(turn)
         recorder.close()
         assert memory.bank.open_run(stored.id) is not None
     assert sorted(results) == ["failed", "recorded", "recorded"]
+    assert [turn.recall for turn in audited] == [stored]
     assert "not recorded" in caplog.text
 
 

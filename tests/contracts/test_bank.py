@@ -470,8 +470,8 @@ def test_a_run_that_goes_on_becomes_one_trajectory_with_its_verdict(bank: Bank) 
     bank.save_recall(given)
     first = turn_of(given, "a", asked_at="2026-01-01T00:00:01")
     last = turn_of(given, "a", "b", asked_at="2026-01-01T00:00:02", tokens=2)
-    bank.save_open_runs([last])
-    bank.save_open_runs([first])
+    assert bank.save_open_runs([last]) == {given.id}
+    assert bank.save_open_runs([first]) == set()
     held = bank.open_run(given.id)
     assert held is not None
     assert (held.steps, held.usage.input_tokens) == (last.run.steps, 3)
@@ -480,7 +480,8 @@ def test_a_run_that_goes_on_becomes_one_trajectory_with_its_verdict(bank: Bank) 
     assert bank.stats().open_runs == 1
     for _ in range(2):
         bank.save_outcome(Outcome(recall_id=given.id, solved=True, usage=Usage(output_tokens=9)))
-    bank.save_open_runs([turn_of(given, "a", "b", "c", asked_at="2026-01-01T00:00:03")])
+    late = turn_of(given, "a", "b", "c", asked_at="2026-01-01T00:00:03")
+    assert bank.save_open_runs([late]) == set()
     (ended,) = bank.summaries()
     run = bank.trajectory(ended.id)
     assert (run.steps, run.verdict.solved, run.run) == (last.run.steps, True, given.id)

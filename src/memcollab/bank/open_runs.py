@@ -41,10 +41,15 @@ class OpenRun(NamedTuple):
         return self.run.run or ""
 
 
-def save(connection: sa.Connection, turns: Sequence[OpenRun], at: str) -> None:
-    """Store the turns; where the verdict was faster, the run becomes a trajectory at once."""
+def save(connection: sa.Connection, turns: Sequence[OpenRun], at: str) -> set[str]:
+    """Store the turns; where the verdict was faster, the run becomes a trajectory at once. The
+    recalls of those that are the first of their run here."""
+    first = set()
     for turn in turns:
-        last = _later(_held(connection, turn.recall_id), turn)
+        held = _held(connection, turn.recall_id)
+        if held is None and not _ended(connection, turn.run):
+            first.add(turn.recall_id)
+        last = _later(held, turn)
         row = {
             "recall_id": last.recall_id,
             "asked_at": last.asked_at,
@@ -57,6 +62,7 @@ def save(connection: sa.Connection, turns: Sequence[OpenRun], at: str) -> None:
     )
     for content in connection.execute(verdicts).scalars().all():
         conclude(connection, outcome_from(content), at)
+    return first
 
 
 def conclude(connection: sa.Connection, outcome: Outcome, at: str) -> None:

@@ -22,6 +22,7 @@ from memcollab.serve.mcp_http import Mcp
 from memcollab.serve.pages import refusal, routes
 from memcollab.serve.problems import Problem
 from memcollab.serve.proxy import Begun, target_of
+from memcollab.serve.recorder import Sender
 from memcollab.serve.replays import Replays
 from memcollab.serve.service import Service
 from memcollab.serve.watch import LOG
@@ -141,8 +142,7 @@ async def proxied(request: Request) -> Response:
     return await service.proxy.pass_on(
         request,
         target_of(request.scope),
-        http.bank_name_of(request),
-        caller,
+        Sender(caller, http.bank_name_of(request), request.state.request_id),
         ask,
         record=wanted and service.record_runs and caller.may("record"),
     )

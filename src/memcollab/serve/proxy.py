@@ -54,9 +54,8 @@ from yarl import URL
 
 from memcollab.bank import Bank
 from memcollab.records import Recall
-from memcollab.serve.keys import Caller
 from memcollab.serve.problems import Told, openai_answer
-from memcollab.serve.recorder import Recorder, Run, Turn
+from memcollab.serve.recorder import Recorder, Run, Sender, Turn
 
 REMEMBERED = 10_000
 LOG = logging.getLogger("memcollab.serve.proxy")
@@ -196,8 +195,7 @@ class Proxy:
         self,
         request: Request,
         target: bytes,
-        bank: str,
-        caller: Caller,
+        sender: Sender,
         ask: Ask,
         *,
         record: bool = True,
@@ -206,8 +204,8 @@ class Proxy:
 
         Args:
             target: what stands behind the address of upstream, as it came: path and query.
-            bank: the name of the bank that guides.
-            caller: who asks. Callers share no recall: what one sends is never another's run.
+            sender: who asks which bank. Callers share no recall: what one sends is never another's
+                run.
             record: whether the caller may, and wants to, have the run recorded.
         """
         if _leaves(target):
@@ -218,8 +216,8 @@ class Proxy:
         body: bytes | AsyncIterator[bytes] | None = None
         if request.method == "POST" and target.partition(b"?")[0] == b"chat/completions":
             body = said = await request.body()
-            body, told, begun = await self._guide(request, said, bank, caller, ask)
-            turn = self._turn(begun, said, caller, record=record)
+            body, told, begun = await self._guide(request, said, sender, ask)
+            turn = self._turn(begun, said, sender, record=record)
         elif "content-length" in request.headers or "transfer-encoding" in request.headers:
             body = request.stream()
         answer: aiohttp.ClientResponse | None = None
@@ -276,13 +274,13 @@ class Proxy:
         )
 
     async def _guide(
-        self, request: Request, body: bytes, bank: str, caller: Caller, ask: Ask
+        self, request: Request, body: bytes, sender: Sender, ask: Ask
     ) -> tuple[bytes, dict[str, str], Begun | None]:
         said = None if "content-encoding" in request.headers else conversation(body)
         if said is None:
             return body, {"memcollab-memory": "no-task"}, None
         attempt = request.headers.get("x-memcollab-run", "")
-        told_apart = [bank, caller.key, said.model, said.task, attempt]
+        told_apart = [sender.bank, sender.caller.key, said.model, said.task, attempt]
         key = hashlib.sha256(json.dumps(told_apart).encode()).digest()
         try:
             begun = await self._tasks.begun(key, lambda: ask(said.task, said.model))
@@ -308,14 +306,14 @@ class Proxy:
         return told
 
     def _turn(
-        self, begun: Begun | None, body: bytes, caller: Caller, *, record: bool
+        self, begun: Begun | None, body: bytes, sender: Sender, *, record: bool
     ) -> Turn | None:
         if begun is None:
             return None
         if not record:
             self._recorder.decline()
             return None
-        turn = Turn(begun.recall, begun.bank, body, caller)
+        turn = Turn(begun.recall, begun.bank, body, sender)
         self._recorder.begin(turn)
         return turn
 

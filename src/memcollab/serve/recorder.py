@@ -46,6 +46,15 @@ Run = tuple[Bank, str]
 LOG = logging.getLogger("memcollab.serve.proxy")
 
 
+@dataclass(frozen=True)
+class Sender:
+    """Who sends a turn: to the bank of which name, in the request of which id."""
+
+    caller: Caller
+    bank: str
+    request: str
+
+
 @dataclass
 class Turn:
     """One request of a conversation and the answer to it, as they pass.
@@ -54,13 +63,12 @@ class Turn:
         recall: what the conversation was guided by.
         bank: where the run is kept.
         body: the request as it came, without the guidance.
-        sender: whose key it came with.
     """
 
     recall: Recall
     bank: Bank
     body: bytes
-    sender: Caller
+    sender: Sender
     asked_at: str = field(default_factory=now)
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -101,16 +109,19 @@ class Recorder:
 
     Args:
         count: told the result of each turn.
+        audit: told the first turn that is stored of each run, in the thread.
         most_turns, most_bytes: how much may wait; what comes on top is dropped.
     """
 
     def __init__(
         self,
         count: Callable[[str], None],
+        audit: Callable[[Turn], None],
         most_turns: int = MOST_TURNS,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self._count = count
+        self._audit = audit
         self._most = (most_turns, most_bytes)
         self._waiting: deque[Turn] = deque()
         self._bytes = 0
@@ -205,23 +216,41 @@ class Recorder:
         for turn in group:
             runs.setdefault(turn.recall.id, []).append(turn)
         read = [found for turns in runs.values() if (found := self._read(turns)) is not None]
-        if len(read) > 1 and self._save(group[0].bank, [run for _, run in read]) is None:
+        if len(read) > 1 and self._save(read) is None:
             self._note_all("recorded", read)
             return
         # One by one, so that one that cannot be stored does not keep the others out.
         for one in read:
-            failure = self._save(group[0].bank, [one[1]])
+            failure = self._save([one])
             self._note_all("failed" if failure else "recorded", [one], failure or "")
 
-    def _save(self, bank: Bank, runs: Sequence[OpenRun]) -> str | None:
+    def _save(self, read: Sequence[tuple[list[Turn], OpenRun]]) -> str | None:
         """What went wrong, if it did."""
+        bank = read[0][0][0].bank
         try:
-            bank.save_open_runs(runs)
+            first = bank.save_open_runs([run for _, run in read])
         except MemCollabError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - counted and logged; the requests were answered
             return type(error).__name__
+        for turns, run in read:
+            if run.recall_id in first:
+                self._tell(turns[0])
         return None
+
+    def _tell(self, turn: Turn) -> None:
+        try:
+            self._audit(turn)
+        except Exception as error:  # noqa: BLE001 - the run is stored, whatever the audit is
+            sent = turn.sender
+            fields = {
+                "recall": turn.recall.id,
+                "bank": sent.bank,
+                "key": sent.caller.key,
+                "request": sent.request,
+                "error": type(error).__name__,
+            }
+            LOG.error("a run was recorded that is not in the audit", extra={"fields": fields})
 
     def _read(self, turns: Sequence[Turn]) -> tuple[list[Turn], OpenRun] | None:
         """One run from its turns, with those that are in it: the last says all that was said, the
@@ -240,7 +269,11 @@ class Recorder:
         try:
             messages = [*orjson.loads(turn.body)["messages"], answer.message]
             run = open_run(
-                turn.recall, messages, spent, asked_at=turn.asked_at, source=turn.sender.source
+                turn.recall,
+                messages,
+                spent,
+                asked_at=turn.asked_at,
+                source=turn.sender.caller.source,
             )
         except Exception as error:  # noqa: BLE001 - what strangers send must not end the thread
             known = isinstance(error, Unreadable)

@@ -12,11 +12,11 @@ from memcollab.bank import Bank
 from memcollab.serve.banks import Banks
 from memcollab.serve.jobs import Jobs
 from memcollab.serve.keys import Keyring
-from memcollab.serve.ledger import Ledger
+from memcollab.serve.ledger import AUDIT, Ledger
 from memcollab.serve.pages.session import Sessions
 from memcollab.serve.pages.standing import Standings
 from memcollab.serve.proxy import Proxy
-from memcollab.serve.recorder import Recorder
+from memcollab.serve.recorder import Recorder, Turn
 from memcollab.serve.watch import Metrics
 
 
@@ -73,7 +73,22 @@ class Service:
         if self.upstream is None:
             return None
         turns = self.metrics.turns
-        return Proxy(self.upstream, Recorder(lambda result: turns.labels(result).inc()))
+        recorder = Recorder(lambda result: turns.labels(result).inc(), self._audit_run)
+        return Proxy(self.upstream, recorder)
+
+    def _audit_run(self, first: Turn) -> None:
+        sent = first.sender
+        row = {
+            "at": first.asked_at,
+            "bank": sent.bank,
+            "key": sent.caller.key,
+            "who": sent.caller.name,
+            "action": "POST /proxy/v1/chat/completions",
+            "target": f"/v1/recalls/{first.recall.id}",
+            "status": first.status,
+            "request": sent.request,
+        }
+        self.ledger.add(AUDIT, row)
 
     def ending(self, bank: Bank, recall_id: str | None) -> AbstractContextManager[None]:
         """Around recording the verdict on a recall of that bank, in a thread: what has passed of
