@@ -93,7 +93,7 @@ def test_one_recall_serves_every_turn_of_a_task(tmp_path: Path) -> None:
     with MemCollab(tmp_path / "team.db") as memory:
         memory.learn(write_runs(tmp_path), writer=WRITER)
 
-        async def ask(task: str, model: str) -> Begun:
+        async def ask(task: str, model: str, _harness: str | None) -> Begun:
             asked.append(task)
             return begun(memory, task, model)
 
@@ -114,7 +114,7 @@ def test_a_task_that_many_ask_about_at_once_is_recalled_once(tmp_path: Path) -> 
     asked = []
     with MemCollab(tmp_path / "team.db") as memory:
 
-        async def ask(task: str, model: str) -> Begun:
+        async def ask(task: str, model: str, _harness: str | None) -> Begun:
             asked.append(task)
             await asyncio.sleep(0.05)
             return begun(memory, task, model)
@@ -131,7 +131,7 @@ def test_a_recall_that_cannot_be_stored_is_not_named(tmp_path: Path) -> None:
     with MemCollab(tmp_path / "team.db") as memory:
         memory.learn(write_runs(tmp_path), writer=WRITER)
 
-        async def ask(task: str, model: str) -> Begun:
+        async def ask(task: str, model: str, _harness: str | None) -> Begun:
             asked.append(task)
             return begun(memory, task, model, BankError("full") if len(asked) == 1 else None)
 
@@ -147,7 +147,7 @@ def test_a_recall_that_cannot_be_stored_is_not_named(tmp_path: Path) -> None:
 def test_a_broken_memory_lets_the_request_pass() -> None:
     """The body goes upstream as it came, and a header says that it is unguided."""
 
-    async def ask(task: str, model: str) -> Any:
+    async def ask(task: str, model: str, _harness: str | None) -> Any:
         raise BankError("locked")
 
     body = b'{ "model": "m", "messages": [{"role": "user", "content": "x"}] }'

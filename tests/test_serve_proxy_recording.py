@@ -21,13 +21,14 @@ import openai
 import pytest
 from mcp import Client
 from tests.serving import service_over, serving
-from tests.test_collab import WRITER, write_runs
+from tests.test_collab import WRITER, lesson, write_runs
 from tests.test_serve_proxy_bytes import JSON, STREAM_HEAD, answer, chunked
 from tests.upstream import CLOSE, Upstream, upstream
 
 from memcollab import MemCollab
 from memcollab.bank import Bank
 from memcollab.errors import UsageError
+from memcollab.models import ScriptedModel
 from memcollab.records import Trajectory
 from memcollab.serve.keys import NEIGHBOUR
 from memcollab.serve.proxy import Proxy
@@ -228,6 +229,32 @@ def test_an_outcome_at_another_bank_ends_no_run(tmp_path: Path) -> None:
             assert world.ask(USER) != recall
     (run,) = world.runs()
     assert [step.content for step in run.steps] == ["60", "on", "60"]
+
+
+def test_a_client_that_names_its_harness_gets_what_was_learned_in_it(tmp_path: Path) -> None:
+    """And its run is recorded with that name; without it, or with another, such constraints stay
+    away. A harness is a task of its own."""
+    writer = ScriptedModel(lambda p: lesson(p).replace('"reasoning"', '"harness"'), "scribe")
+    path = tmp_path / "team.db"
+    with MemCollab(path) as memory:
+        memory.learn(write_runs(tmp_path), writer=writer)
+    with upstream() as behind:
+        service = service_over(path, upstream=behind.url)
+        with serving(service) as url:
+            world = World(url, path, service, behind)
+            world.says({"role": "assistant", "content": "60"})
+            recalls = {}
+            for name in ("", "loop", "schleife-ü"):
+                named = {"X-MemCollab-Harness": name.encode()} if name else {}
+                body = {"model": "owl-7b", "messages": [USER]}
+                # What ``openai`` sends in headers is ASCII; others send UTF-8.
+                said = httpx.post(f"{url}/proxy/v1/chat/completions", json=body, headers=named)
+                recalls[name] = said.headers["memcollab-recall"]
+                assert world.behind.seen[-1].value(b"x-memcollab-harness") is None
+                world.ends(recalls[name])
+            guided = {name: bool(world.bank.recall(id).guidance) for name, id in recalls.items()}
+    assert guided == {"": False, "loop": True, "schleife-ü": False}
+    assert {run.agent.harness for run in world.runs()} == {None, "loop", "schleife-ü"}
 
 
 @pytest.mark.parametrize("scopes", [["recall", "record"], ["recall", "record", "curate"]])

@@ -133,9 +133,9 @@ async def proxied(request: Request) -> Response:
     with suppress(BankError):
         await http.tenant_of(request)
 
-    async def ask(task: str, model: str) -> Begun:
+    async def ask(task: str, model: str, harness: str | None) -> Begun:
         tenant = await http.tenant_of(request)
-        recall, stored = await tenant.recall_ahead(task=task, agent=model)
+        recall, stored = await tenant.recall_ahead(task=task, agent=model, harness=harness)
         return Begun(recall, tenant.memory.bank, stored)
 
     wanted = request.headers.get("x-memcollab-record", "yes").lower() in _YES

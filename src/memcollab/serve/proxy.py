@@ -1,23 +1,23 @@
 """The door ``/proxy/v1`` for any OpenAI client: chat completions, guided; all else passes as it is.
 
 Where guidance goes: one system message directly before the first user message. What a task is: the
-text of a conversation's first user message, for one bank, model and caller, and for one attempt
-where the client names attempts (``X-MemCollab-Run``). Its guidance is recalled once and repeated,
-byte for byte, on each later turn, so that prompt caches hit, until its outcome is reported to this
-server or ``REMEMBERED`` other tasks came. Every other byte of the request and of the answer is
-kept.
+text of a conversation's first user message, for one bank, model and caller, one harness where the
+client names its own (``X-MemCollab-Harness``), and one attempt where it names attempts
+(``X-MemCollab-Run``). Its guidance is recalled once and repeated, byte for byte, on each later
+turn, so that prompt caches hit, until its outcome is reported to this server or ``REMEMBERED``
+other tasks came. Every other byte of the request and of the answer is kept.
 
 Of the headers, those of one connection are not passed on (RFC 9110, 7.6.1), lengths are set anew
 where guidance was added, and names are in small letters. What is streamed passes piece by piece;
 what breaks off upstream breaks off here, and is never a whole answer.
 
 The caller's ``Authorization`` goes upstream and is neither stored nor logged; what is called
-``X-MemCollab-…`` is for this server (``-Key``, ``-Run``, ``-Record: no``) and goes no further. The
-answer tells of the memory in headers: ``memcollab-recall`` (the id for ``POST /v1/outcomes``) and
-``memcollab-memory``: ``guided``, ``abstained``, ``no-task`` or ``unavailable``. A recall is stored
-while upstream works, and named when it is; one that could not be stored is not named. Whatever
-fails in memory, the request goes on. What is refused, here or by the gate before, is told in
-OpenAI's form.
+``X-MemCollab-…`` is for this server (``-Key``, ``-Harness``, ``-Run``, ``-Record: no``) and goes no
+further. The answer tells of the memory in headers: ``memcollab-recall`` (the id for
+``POST /v1/outcomes``) and ``memcollab-memory``: ``guided``, ``abstained``, ``no-task`` or
+``unavailable``. A recall is stored while upstream works, and named when it is; one that could not
+be stored is not named. Whatever fails in memory, the request goes on. What is refused, here or by
+the gate before, is told in OpenAI's form.
 
 The run is recorded as it passes (``recorder.py``): each answered turn takes the place of the one
 before, and the outcome makes it a trajectory.
@@ -156,7 +156,8 @@ class Begun(NamedTuple):
         return self.bank, self.recall.id
 
 
-Ask = Callable[[str, str], Awaitable[Begun]]
+# Of a task's text, the model and its harness.
+Ask = Callable[[str, str, str | None], Awaitable[Begun]]
 
 
 class Proxy:
@@ -279,11 +280,12 @@ class Proxy:
         said = None if "content-encoding" in request.headers else conversation(body)
         if said is None:
             return body, {"memcollab-memory": "no-task"}, None
+        harness = _text_of(request.headers.get("x-memcollab-harness", "").encode("latin-1")) or None
         attempt = request.headers.get("x-memcollab-run", "")
-        told_apart = [sender.bank, sender.caller.key, said.model, said.task, attempt]
+        told_apart = [sender.bank, sender.caller.key, said.model, harness, said.task, attempt]
         key = hashlib.sha256(json.dumps(told_apart).encode()).digest()
         try:
-            begun = await self._tasks.begun(key, lambda: ask(said.task, said.model))
+            begun = await self._tasks.begun(key, lambda: ask(said.task, said.model, harness))
         except Exception as error:  # noqa: BLE001 - memory must never take the agent down
             LOG.warning("memory unavailable, passed unguided: %s", type(error).__name__)
             return body, {"memcollab-memory": "unavailable"}, None
