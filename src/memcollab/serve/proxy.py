@@ -14,10 +14,11 @@ what breaks off upstream breaks off here, and is never a whole answer.
 The caller's ``Authorization`` goes upstream and is neither stored nor logged; what is called
 ``X-MemCollab-…`` is for this server (``-Key``, ``-Harness``, ``-Run``, ``-Record: no``) and goes no
 further. The answer tells of the memory in headers: ``memcollab-recall`` (the id for
-``POST /v1/outcomes``) and ``memcollab-memory``: ``guided``, ``abstained``, ``no-task`` or
-``unavailable``. A recall is stored while upstream works, and named when it is; one that could not
-be stored is not named. Whatever fails in memory, the request goes on. What is refused, here or by
-the gate before, is told in OpenAI's form.
+``POST /v1/outcomes``) and ``memcollab-memory``: ``guided``, ``abstained``, ``no-task``,
+``too-large`` (more than ``LARGEST_GUIDED`` bytes, which pass piece by piece) or ``unavailable``. A
+recall is stored while upstream works, and named when it is; one that could not be stored is not
+named. Whatever fails in memory, the request goes on. What is refused, here or by the gate before,
+is told in OpenAI's form.
 
 The run is recorded as it passes (``recorder.py``): each answered turn takes the place of the one
 before, and the outcome makes it a trajectory.
@@ -58,6 +59,8 @@ from memcollab.serve.problems import Told, openai_answer
 from memcollab.serve.recorder import Recorder, Run, Sender, Turn
 
 REMEMBERED = 10_000
+# A body is held whole, several times over, and read in the event loop to be guided.
+LARGEST_GUIDED = 8 * 2**20
 LOG = logging.getLogger("memcollab.serve.proxy")
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=600)
 _LONGEST_HEADER = 2**16
@@ -216,9 +219,11 @@ class Proxy:
         told: dict[str, str] = {}
         body: bytes | AsyncIterator[bytes] | None = None
         if request.method == "POST" and target.partition(b"?")[0] == b"chat/completions":
-            body = said = await request.body()
-            body, told, begun = await self._guide(request, said, sender, ask)
-            turn = self._turn(begun, said, sender, record=record)
+            body, told = await _chat(request), {"memcollab-memory": "too-large"}
+            if isinstance(body, bytes):
+                said = body
+                body, told, begun = await self._guide(request, said, sender, ask)
+                turn = self._turn(begun, said, sender, record=record)
         elif "content-length" in request.headers or "transfer-encoding" in request.headers:
             body = request.stream()
         answer: aiohttp.ClientResponse | None = None
@@ -386,6 +391,25 @@ class _Tasks:
         key = self._keys.pop(run, None)
         if key is not None:
             self._known.pop(key, None)
+
+
+async def _chat(request: Request) -> bytes | AsyncIterator[bytes]:
+    """The body of a chat; if it is too large to be guided, its pieces as they come."""
+    pieces = request.stream()
+    if int(request.headers.get("content-length", 0)) > LARGEST_GUIDED:
+        return pieces
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) > LARGEST_GUIDED:
+            return _joined(bytes(body), pieces)
+    return bytes(body)
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
 
 
 def target_of(scope: Scope) -> bytes:
