@@ -22,13 +22,15 @@ from tests.contracts.bank_world import (
     contrast_of,
     exported,
     pair,
+    recall_of,
     screened,
 )
 
-from memcollab.bank import Bank, migrations
+from memcollab.bank import Bank, OpenRun, migrations
 from memcollab.bank.schema import METADATA
 from memcollab.bank.text import portable
 from memcollab.errors import BankError, BankVersionError
+from memcollab.records import Outcome
 
 BANKS = Path(__file__).parent / "banks"
 Upgrade = Callable[[Operations], None]
@@ -186,6 +188,25 @@ def test_a_bank_of_each_older_schema_is_read(dump: Path, tmp_path: Path) -> None
             "only1 one seat is taken",
         ]
         assert differences(bank) == []
+
+
+def test_who_sent_a_run_before_schema_6_is_not_known(place: str) -> None:
+    """A run that waited for its outcome while the bank was brought forward is not trusted by its
+    verdict alone, in both databases."""
+    given = recall_of(1)
+    run = pair(1)[0].model_copy(update={"run": given.id})
+    with Bank.open(place) as bank:
+        bank.save_recall(given)
+        bank.save_open_runs([OpenRun(run, "2026")])
+        with bank._writing() as connection:
+            connection.execute(sa.text("ALTER TABLE open_runs DROP COLUMN source"))
+            connection.execute(sa.text("UPDATE meta SET value = '5' WHERE name = 'schema'"))
+    with Bank.open(place) as bank:
+        assert differences(bank) == []
+        bank.save_outcome(Outcome(recall_id=given.id, solved=True))
+        assert len(list(bank.summaries())) == 1
+        assert bank.sources() == {"reporter:unknown": "untrusted"}
+        assert bank.verify().ok
 
 
 def test_a_new_bank_has_the_tables_of_the_schema(place: str) -> None:

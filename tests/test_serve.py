@@ -273,6 +273,8 @@ def send(
     return client.request(method, path.replace("{id}", id), headers=headers, **given)
 
 
+# Some of what the proxy passes on, which has routes of its own.
+PASSED_ON = (("POST", "/proxy/v1/chat/completions"), ("GET", "/proxy/v1/models"))
 # Routes without an id in the path that are asked for one.
 ASKED_FOR = {"/v1/outcomes", "/v1/sources/trust", "/v1/retract", "/v1/rollback", "/v1/diff"}
 
@@ -359,6 +361,11 @@ def test_no_route_reaches_another_bank(two: tuple[str, Service]) -> None:
                     assert "secretly" not in at_home.text, (method, path)
                     if "{id}" in path or path in ASKED_FOR:
                         assert at_home.status_code == 404, (method, path)
+            for method, path in PASSED_ON:
+                key = {"X-MemCollab-Key": token}
+                refused = client.request(method, f"{url}/theirs{path}", headers=key, json={})
+                assert refused.status_code == 403, (method, path)
+                assert refused.json()["error"]["code"] == "AccessDenied"
         after = io.BytesIO()
         memory.bank.export(after)
     assert after.getvalue() == before.getvalue()

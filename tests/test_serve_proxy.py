@@ -24,9 +24,12 @@ from tests.upstream import Message, upstream
 
 from memcollab import MemCollab
 from memcollab.errors import BankError
+from memcollab.serve.keys import NEIGHBOUR
 from memcollab.serve.proxy import Ask, Begun, Proxy, conversation
-from memcollab.serve.recorder import Recorder
+from memcollab.serve.recorder import Recorder, Sender
 
+TARGET = b"chat/completions"
+SENDER = Sender(NEIGHBOUR, "team", "request")
 leaf = st.none() | st.booleans() | st.integers() | st.text()
 extra = st.dictionaries(st.text(), leaf).map(lambda d: {f"x{k}": v for k, v in d.items()})
 
@@ -60,10 +63,10 @@ async def _turns(
     """The answers, and what upstream saw."""
     with upstream() as behind:
         behind.script = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
-        proxy = Proxy(behind.url, Recorder(lambda _result: None))
+        proxy = Proxy(behind.url, Recorder(lambda _result: None, lambda _turn: None))
 
         async def door(request: Request) -> Response:
-            return await proxy.pass_on(request, b"chat/completions", "team", ask, record=False)
+            return await proxy.pass_on(request, TARGET, SENDER, ask, record=False)
 
         front = Starlette(routes=[Route("/c", door, methods=["POST"])])
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front)) as client:
@@ -90,7 +93,7 @@ def test_one_recall_serves_every_turn_of_a_task(tmp_path: Path) -> None:
     with MemCollab(tmp_path / "team.db") as memory:
         memory.learn(write_runs(tmp_path), writer=WRITER)
 
-        async def ask(task: str, model: str) -> Begun:
+        async def ask(task: str, model: str, _harness: str | None) -> Begun:
             asked.append(task)
             return begun(memory, task, model)
 
@@ -111,7 +114,7 @@ def test_a_task_that_many_ask_about_at_once_is_recalled_once(tmp_path: Path) -> 
     asked = []
     with MemCollab(tmp_path / "team.db") as memory:
 
-        async def ask(task: str, model: str) -> Begun:
+        async def ask(task: str, model: str, _harness: str | None) -> Begun:
             asked.append(task)
             await asyncio.sleep(0.05)
             return begun(memory, task, model)
@@ -128,7 +131,7 @@ def test_a_recall_that_cannot_be_stored_is_not_named(tmp_path: Path) -> None:
     with MemCollab(tmp_path / "team.db") as memory:
         memory.learn(write_runs(tmp_path), writer=WRITER)
 
-        async def ask(task: str, model: str) -> Begun:
+        async def ask(task: str, model: str, _harness: str | None) -> Begun:
             asked.append(task)
             return begun(memory, task, model, BankError("full") if len(asked) == 1 else None)
 
@@ -144,7 +147,7 @@ def test_a_recall_that_cannot_be_stored_is_not_named(tmp_path: Path) -> None:
 def test_a_broken_memory_lets_the_request_pass() -> None:
     """The body goes upstream as it came, and a header says that it is unguided."""
 
-    async def ask(task: str, model: str) -> Any:
+    async def ask(task: str, model: str, _harness: str | None) -> Any:
         raise BankError("locked")
 
     body = b'{ "model": "m", "messages": [{"role": "user", "content": "x"}] }'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ from tests.test_collab import WRITER, write_runs
 from tests.upstream import CLOSE, Message, Upstream, ask, upstream
 
 from memcollab import MemCollab
+from memcollab.serve.proxy import LARGEST_GUIDED
 
 TASK = "Count the hands that hold two kings."
 
@@ -393,3 +396,53 @@ def test_a_body_may_be_larger_than_one_of_ours(world: World) -> None:
     got = httpx.post(f"{world.url}/proxy/v1/chat/completions", content=body)
     assert got.content == SAID
     assert httpx.post(f"{world.url}/v1/recall", content=body).status_code == 413
+
+
+def padded(size: int) -> bytes:
+    """A chat of so many bytes."""
+    empty = chat({"x": ""})
+    return chat({"x": "x" * (size - len(empty))})
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_a_chat_that_is_too_large_to_be_guided_passes_as_it_is(
+    world: World, in_pieces: bool
+) -> None:
+    """And the answer says so; one of just that size is guided."""
+    world.behind.script = [answer(SAID, JSON)]
+    for size, told in ((LARGEST_GUIDED, "guided"), (LARGEST_GUIDED + 1, "too-large")):
+        body = padded(size)
+        sent = iter([body[:9], body[9:]]) if in_pieces else body
+        got = httpx.post(f"{world.url}/proxy/v1/chat/completions", content=sent)
+        assert (got.content, got.headers["memcollab-memory"]) == (SAID, told)
+        assert ("memcollab-recall" in got.headers) == (told == "guided")
+        assert (world.behind.seen[-1].body == body) == (told == "too-large")
+
+
+def test_a_chat_that_is_too_large_is_never_held_whole(tmp_path: Path) -> None:
+    """Upstream has its beginning before its end is sent."""
+    arrived = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def upstream_reads() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                seen = b""
+                while not seen.endswith(b"0\r\n\r\n"):
+                    seen = seen[-8:] + connection.recv(2**20)
+                    arrived.set()
+                connection.sendall(answer(SAID, JSON))
+
+        def pieces() -> Iterator[bytes]:
+            body = padded(LARGEST_GUIDED + 2**20)
+            yield body[: LARGEST_GUIDED + 1]
+            assert arrived.wait(10)
+            yield body[LARGEST_GUIDED + 1 :]
+
+        thread = threading.Thread(target=upstream_reads, daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        with serving(service_over(tmp_path / "team.db", upstream=address)) as url:
+            got = httpx.post(f"{url}/proxy/v1/chat/completions", content=pieces(), timeout=30)
+        thread.join(10)
+    assert got.content == SAID

@@ -21,16 +21,18 @@ import openai
 import pytest
 from mcp import Client
 from tests.serving import service_over, serving
-from tests.test_collab import WRITER, write_runs
+from tests.test_collab import WRITER, lesson, write_runs
 from tests.test_serve_proxy_bytes import JSON, STREAM_HEAD, answer, chunked
 from tests.upstream import CLOSE, Upstream, upstream
 
 from memcollab import MemCollab
 from memcollab.bank import Bank
 from memcollab.errors import UsageError
+from memcollab.models import ScriptedModel
 from memcollab.records import Trajectory
+from memcollab.serve.keys import NEIGHBOUR
 from memcollab.serve.proxy import Proxy
-from memcollab.serve.recorder import Recorder, Turn
+from memcollab.serve.recorder import Recorder, Sender, Turn
 from memcollab.serve.service import Service
 
 TASK = "Count the hands that hold two kings."
@@ -156,17 +158,23 @@ def test_a_conversation_is_one_run_with_the_verdict_of_its_outcome(world: World)
     assert world.bank.verify().ok
 
 
+def reported_by_mcp(door: str, recall: str) -> bool:
+    """Whether it was refused."""
+
+    async def report() -> bool:
+        async with Client(door) as client:
+            told = {"recall_id": recall, "solved": True}
+            return (await client.call_tool("report_outcome", told)).is_error
+
+    return asyncio.run(report())
+
+
 def test_an_outcome_that_comes_by_mcp_judges_the_run_as_well(world: World) -> None:
     """Whichever door it comes by, what has passed is stored first."""
     world.says({"role": "assistant", "content": "3744"})
     recall = world.ask(USER)
 
-    async def report() -> bool:
-        async with Client(f"{world.url}/mcp") as client:
-            told = {"recall_id": recall, "solved": True}
-            return (await client.call_tool("report_outcome", told)).is_error
-
-    assert not asyncio.run(report())
+    assert not reported_by_mcp(f"{world.url}/mcp", recall)
     (run,) = world.runs()
     assert run.verdict.solved
     assert run.steps[-1].content == "3744"
@@ -188,6 +196,103 @@ def test_the_next_attempt_is_another_run(world: World) -> None:
     assert len(set(recalls)) == 4
     told = {(run.steps[0].content, run.verdict.solved) for run in world.runs()}
     assert told == {("a", False), ("b", True), ("one", True), ("two", True)}
+
+
+def test_an_outcome_that_is_refused_ends_no_run(world: World) -> None:
+    """The next turn belongs to the same recall."""
+    world.says({"role": "assistant", "content": "60"})
+    recall = world.ask(USER)
+    with MemCollab(world.path) as memory:
+        memory.record_outcome(recall, solved=True)
+    told = {"recall_id": recall, "solved": False}
+    assert httpx.post(f"{world.url}/v1/outcomes", json=told).status_code == 422
+    assert world.ask(USER) == recall
+
+
+def test_an_outcome_at_another_bank_ends_no_run(tmp_path: Path) -> None:
+    """Whoever learns the id of a tenant's recall can do nothing to its run, by any door: it goes on
+    and is one run."""
+    with upstream() as behind:
+        service = service_over(tmp_path, many=True, upstream=behind.url)
+        for name in ("ours", "theirs"):
+            service.banks.create(name)
+        with serving(service) as url:
+            world = World(f"{url}/ours", tmp_path / "ours.db", service, behind)
+            world.says({"role": "assistant", "content": "60"})
+            recall = world.ask(USER)
+            told = {"recall_id": recall, "solved": True}
+            assert httpx.post(f"{url}/theirs/v1/outcomes", json=told).status_code == 404
+            assert reported_by_mcp(f"{url}/theirs/mcp", recall)
+            said = {"role": "assistant", "content": "60"}
+            assert world.ask(USER, said, {"role": "user", "content": "on"}) == recall
+            world.ends(recall)
+            assert world.ask(USER) != recall
+    (run,) = world.runs()
+    assert [step.content for step in run.steps] == ["60", "on", "60"]
+
+
+def test_a_client_that_names_its_harness_gets_what_was_learned_in_it(tmp_path: Path) -> None:
+    """And its run is recorded with that name; without it, or with another, such constraints stay
+    away. A harness is a task of its own."""
+    writer = ScriptedModel(lambda p: lesson(p).replace('"reasoning"', '"harness"'), "scribe")
+    path = tmp_path / "team.db"
+    with MemCollab(path) as memory:
+        memory.learn(write_runs(tmp_path), writer=writer)
+    with upstream() as behind:
+        service = service_over(path, upstream=behind.url)
+        with serving(service) as url:
+            world = World(url, path, service, behind)
+            world.says({"role": "assistant", "content": "60"})
+            recalls = {}
+            for name in ("", "loop", "schleife-ü"):
+                named = {"X-MemCollab-Harness": name.encode()} if name else {}
+                body = {"model": "owl-7b", "messages": [USER]}
+                # What ``openai`` sends in headers is ASCII; others send UTF-8.
+                said = httpx.post(f"{url}/proxy/v1/chat/completions", json=body, headers=named)
+                recalls[name] = said.headers["memcollab-recall"]
+                assert world.behind.seen[-1].value(b"x-memcollab-harness") is None
+                world.ends(recalls[name])
+            guided = {name: bool(world.bank.recall(id).guidance) for name, id in recalls.items()}
+    assert guided == {"": False, "loop": True, "schleife-ü": False}
+    assert {run.agent.harness for run in world.runs()} == {None, "loop", "schleife-ü"}
+
+
+@pytest.mark.parametrize("scopes", [["recall", "record"], ["recall", "record", "curate"]])
+def test_who_sent_a_run_stands_in_the_audit(world: World, scopes: list[str]) -> None:
+    """Once for each run, by the recall that its trajectory names, whether or not its key is
+    trusted; what comes behind the verdict is no other run."""
+    token, key = world.service.keyring.create("ada", scopes)
+    sent = {"extra_headers": {"X-MemCollab-Key": token}}
+    world.says({"role": "assistant", "content": "60"})
+    recall = world.ask(USER, **sent)
+    world.until(recorded=1)
+    world.ask(USER, {"role": "assistant", "content": "60"}, USER, **sent)
+    world.until(recorded=2)
+    with MemCollab(world.path) as memory:
+        memory.record_outcome(recall, solved=True)
+    assert world.ask(USER, **sent) == recall
+    world.until(recorded=3)
+    (run,) = world.runs()
+    (row,) = httpx.get(f"{world.url}/v1/audit").json()
+    assert (row["who"], row["key"], row["bank"], row["status"]) == ("ada", key.id, "team", 200)
+    assert row["action"] == "POST /proxy/v1/chat/completions"
+    assert row["target"] == f"/v1/recalls/{run.run}"
+    assert row["request"]
+
+
+def test_a_run_that_cannot_be_audited_is_recorded_and_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who sent it stands in the log, then."""
+    token, key = world.service.keyring.create("ada", ["recall", "record"])
+    with closing(sqlite3.connect(world.service.banks.ledger)) as ledger, ledger:
+        ledger.execute("ALTER TABLE audit RENAME TO away")
+    world.says({"role": "assistant", "content": "60"})
+    recall = world.ask(USER, extra_headers={"X-MemCollab-Key": token})
+    world.until(recorded=1)
+    assert world.bank.open_run(recall) is not None
+    (lost,) = [r.fields for r in caplog.records if "not in the audit" in r.message]  # type: ignore[attr-defined]
+    assert (lost["recall"], lost["key"], lost["bank"]) == (recall, key.id, "team")
 
 
 def test_a_run_may_wait_for_its_verdict(world: World) -> None:
@@ -284,21 +389,24 @@ def test_what_cannot_be_stored_is_counted_and_keeps_nothing_else_out(
     path = tmp_path / "team.db"
     path.write_bytes(learned.read_bytes())
     results: list[str] = []
+    audited: list[Turn] = []
     body = json.dumps({"messages": [USER]}).encode()
     said = b'{"choices": [{"message": {"role": "assistant", "content": "60"}}]}'
     with MemCollab(path) as memory:
         stored = memory.recall(TASK, agent="owl-7b")
         never = stored.model_copy(update={"id": "recall-0"})
-        recorder = Recorder(results.append)
+        sender = Sender(NEIGHBOUR, "team", "request")
+        recorder = Recorder(results.append, audited.append)
         with locked(path):  # so that they are stored together
             for recall in (stored, never, stored):
-                turn = Turn(recall, memory.bank, body, status=200)
+                turn = Turn(recall, memory.bank, body, sender, status=200)
                 recorder.begin(turn)
                 turn.take(said)
                 recorder.put(turn)
         recorder.close()
         assert memory.bank.open_run(stored.id) is not None
     assert sorted(results) == ["failed", "recorded", "recorded"]
+    assert [turn.recall for turn in audited] == [stored]
     assert "not recorded" in caplog.text
 
 

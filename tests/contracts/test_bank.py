@@ -22,7 +22,7 @@ from tests.contracts.bank_world import (
     screened,
 )
 
-from memcollab.bank import Added, Bank, Merge, OpenRun, Pending, Screened
+from memcollab.bank import Added, Bank, Merge, OpenRun, Pending, Screened, trust
 from memcollab.errors import BankError, NotFound, UsageError
 from memcollab.evidence import Tally
 from memcollab.records import (
@@ -445,7 +445,9 @@ def test_an_outcome_without_a_recall_is_refused(bank: Bank) -> None:
 # ---- runs that go on
 
 
-def turn_of(recall: Recall, *said: str, asked_at: str, tokens: int = 1) -> OpenRun:
+def turn_of(
+    recall: Recall, *said: str, asked_at: str, tokens: int = 1, source: str = ""
+) -> OpenRun:
     """The run of ``recall`` when the agent had said so much."""
     return OpenRun(
         Trajectory(
@@ -457,6 +459,7 @@ def turn_of(recall: Recall, *said: str, asked_at: str, tokens: int = 1) -> OpenR
             run=recall.id,
         ),
         asked_at,
+        source,
     )
 
 
@@ -467,8 +470,8 @@ def test_a_run_that_goes_on_becomes_one_trajectory_with_its_verdict(bank: Bank) 
     bank.save_recall(given)
     first = turn_of(given, "a", asked_at="2026-01-01T00:00:01")
     last = turn_of(given, "a", "b", asked_at="2026-01-01T00:00:02", tokens=2)
-    bank.save_open_runs([last])
-    bank.save_open_runs([first])
+    assert bank.save_open_runs([last]) == {given.id}
+    assert bank.save_open_runs([first]) == set()
     held = bank.open_run(given.id)
     assert held is not None
     assert (held.steps, held.usage.input_tokens) == (last.run.steps, 3)
@@ -477,7 +480,8 @@ def test_a_run_that_goes_on_becomes_one_trajectory_with_its_verdict(bank: Bank) 
     assert bank.stats().open_runs == 1
     for _ in range(2):
         bank.save_outcome(Outcome(recall_id=given.id, solved=True, usage=Usage(output_tokens=9)))
-    bank.save_open_runs([turn_of(given, "a", "b", "c", asked_at="2026-01-01T00:00:03")])
+    late = turn_of(given, "a", "b", "c", asked_at="2026-01-01T00:00:03")
+    assert bank.save_open_runs([late]) == set()
     (ended,) = bank.summaries()
     run = bank.trajectory(ended.id)
     assert (run.steps, run.verdict.solved, run.run) == (last.run.steps, True, given.id)
@@ -509,6 +513,38 @@ def test_a_run_is_believed_as_far_as_its_verdict(bank: Bank) -> None:
     bank.save_outcome(Outcome(recall_id=second.id, solved=True, source="ada"))
     assert len(list(bank.summaries())) == 1
     assert bank.stats().open_runs == 1
+
+
+def brought_by(bank: Bank, run: str) -> set[str]:
+    with bank._reading() as connection:
+        return set(trust.sources_of(connection, [run])[run])
+
+
+@pytest.mark.parametrize(
+    ("sender", "reporter", "source"),
+    [
+        *[("", "", "local"), ("", "bob", "reporter:bob"), ("ada", "", "reporter:ada")],
+        *[("ada", "bob", "reporter:ada"), ("eve", "bob", "reporter:bob")],
+        *[("eve", "", "reporter:eve"), ("ada", "mallory", None), ("mallory", "", None)],
+    ],
+)
+def test_a_run_is_believed_as_far_as_who_sent_it_and_who_judged_it(
+    bank: Bank, sender: str, reporter: str, source: str | None
+) -> None:
+    """Whoever of the two is trusted less has brought it: eve is trusted, of mallory nothing is
+    taken. A later turn brings its own sender with it."""
+    for name, value in (("eve", "trusted"), ("mallory", "retracted")):
+        bank.add_trajectories(pair(9), source=f"reporter:{name}", trusted=False)
+        bank.set_trust(f"reporter:{name}", value, actor="bo")  # type: ignore[arg-type]
+    known = {run.id for run in bank.summaries()}
+    given = recall_of(1, bank.constraints())
+    bank.save_recall(given)
+    bank.save_open_runs([turn_of(given, "a", asked_at="2026", source="somebody")])
+    bank.save_open_runs([turn_of(given, "a", "b", asked_at="2027", source=sender)])
+    bank.save_outcome(Outcome(recall_id=given.id, solved=True, source=reporter))
+    made = [run.id for run in bank.summaries() if run.id not in known]
+    assert [brought_by(bank, run) for run in made] == ([{source}] if source else [])
+    assert bank.verify().ok
 
 
 # ---- evidence

@@ -669,15 +669,16 @@ class Bank:
             open_runs.conclude(connection, outcome, at)
         return count
 
-    def save_open_runs(self, turns: Iterable[OpenRun]) -> None:
+    def save_open_runs(self, turns: Iterable[OpenRun]) -> set[str]:
         """Store runs as far as they are known, in one transaction; each takes the place of the
-        earlier turns of its run, and becomes a trajectory with the verdict on its recall.
+        earlier turns of its run, and becomes a trajectory with the verdict on its recall. The ids
+        of the recalls whose run is here for the first time.
 
         Raises:
             BankError: the recall of one of them is not here.
         """
         with self._writing() as connection:
-            open_runs.save(connection, list(turns), _now())
+            return open_runs.save(connection, list(turns), _now())
 
     def open_run(self, recall_id: str) -> Trajectory | None:
         """The run of a recall that nobody has judged yet; None: there is none, or it has ended."""

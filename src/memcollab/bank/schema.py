@@ -231,6 +231,8 @@ OPEN_RUNS = _table(
     sa.Column("recall_id", sa.String(64), sa.ForeignKey("recalls.id"), primary_key=True),
     _text("asked_at"),
     sa.Column("content", sa.LargeBinary, nullable=False),
+    # Who sent it, where that is not to be trusted alone; "" for who is. Before schema 6: unknown.
+    sa.Column("source", sa.Text, nullable=False, server_default="unknown"),
 )
 
 # The counts of ``memcollab.evidence``, as recalls and outcomes give them: derived, kept up to date

@@ -22,7 +22,7 @@ class Unreadable(ValueError):
 
 
 def open_run(
-    recall: Recall, messages: Sequence[Any], usage: Usage, *, asked_at: str
+    recall: Recall, messages: Sequence[Any], usage: Usage, *, asked_at: str, source: str = ""
 ) -> OpenRun | None:
     """The run of ``recall`` as far as ``messages`` tell it, the last answer among them; None where
     nothing came behind the task yet.
@@ -31,6 +31,7 @@ def open_run(
         messages: in the OpenAI chat form, or another that ``learn`` reads.
         usage: what the last turn cost.
         asked_at: when it was asked, ISO 8601 in UTC.
+        source: who sent it, where that is not to be trusted alone.
 
     Raises:
         Unreadable: a message has no known role or form.
@@ -52,4 +53,6 @@ def open_run(
     # The text of the task is known without its secrets, so the messages are cut after they are.
     clean = without_guidance(Scrubber().run(whole))
     steps = after_prompt(clean.steps, clean.task.text)
-    return OpenRun(clean.model_copy(update={"steps": steps}), asked_at) if steps else None
+    if not steps:
+        return None
+    return OpenRun(clean.model_copy(update={"steps": steps}), asked_at, source)

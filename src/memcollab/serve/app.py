@@ -22,6 +22,7 @@ from memcollab.serve.mcp_http import Mcp
 from memcollab.serve.pages import refusal, routes
 from memcollab.serve.problems import Problem
 from memcollab.serve.proxy import Begun, target_of
+from memcollab.serve.recorder import Sender
 from memcollab.serve.replays import Replays
 from memcollab.serve.service import Service
 from memcollab.serve.watch import LOG
@@ -132,16 +133,16 @@ async def proxied(request: Request) -> Response:
     with suppress(BankError):
         await http.tenant_of(request)
 
-    async def ask(task: str, model: str) -> Begun:
+    async def ask(task: str, model: str, harness: str | None) -> Begun:
         tenant = await http.tenant_of(request)
-        recall, stored = await tenant.recall_ahead(task=task, agent=model)
+        recall, stored = await tenant.recall_ahead(task=task, agent=model, harness=harness)
         return Begun(recall, tenant.memory.bank, stored)
 
     wanted = request.headers.get("x-memcollab-record", "yes").lower() in _YES
     return await service.proxy.pass_on(
         request,
         target_of(request.scope),
-        http.bank_name_of(request),
+        Sender(caller, http.bank_name_of(request), request.state.request_id),
         ask,
         record=wanted and service.record_runs and caller.may("record"),
     )

@@ -35,9 +35,9 @@ _ASSETS = "/static/"
 # Their paths hold a hash of what they are.
 _KEPT = b"public, max-age=31536000, immutable"
 _UPLOADS = frozenset({"/v1/trajectories/files", "/v1/import"})
-# Recalls, and runs that pass the proxy, are stored with their time and agent; an audit of them
-# would double what one costs. Of MCP's calls, all to one path, a tool that changes something says
-# so.
+# Recalls are stored with their time and agent; an audit of them would double what one costs. Runs
+# that pass the proxy are audited when they are stored. Of MCP's calls, all to one path, a tool that
+# changes something says so.
 _UNAUDITED = frozenset({"/v1/recall", "/pages/recall", "/mcp"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

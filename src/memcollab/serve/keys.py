@@ -55,6 +55,12 @@ class Caller:
         """Whether the key has that scope; "admin" has all."""
         return scope in self.scopes or "admin" in self.scopes
 
+    @property
+    def source(self) -> str:
+        """Who is not to be believed alone, as ``MemCollab.record_outcome`` takes it; "" for who may
+        curate, and so is."""
+        return "" if self.key is None or self.may("curate") else self.name
+
     def needs(self, scope: str) -> None:
         """Raises: AccessDenied: the key has not got that scope."""
         if not self.may(scope):

@@ -51,12 +51,14 @@ class OfRequest:
         judges: str | None = None,
     ) -> T:
         caller = http.caller_of(request, "record")
-        source = "" if caller.key is None or caller.may("curate") else caller.name
-        tenant = await http.tenant_of(request)
+        service, tenant = http.service_of(request), await http.tenant_of(request)
+
+        def made() -> T:
+            with service.ending(tenant.memory.bank, judges):
+                return change(tenant.memory, caller.source)
+
         with memory_span("update_memory", tenant.name):
-            if judges is not None:
-                await to_thread.run_sync(http.service_of(request).run_ends, judges)
-            done = await to_thread.run_sync(change, tenant.memory, source)
+            done = await to_thread.run_sync(made)
         request.state.audited = f"MCP {what}"
         return done
 

@@ -1,22 +1,24 @@
 """The door ``/proxy/v1`` for any OpenAI client: chat completions, guided; all else passes as it is.
 
 Where guidance goes: one system message directly before the first user message. What a task is: the
-text of a conversation's first user message, for one bank and model, and for one attempt where the
-client names attempts (``X-MemCollab-Run``). Its guidance is recalled once and repeated, byte for
-byte, on each later turn, so that prompt caches hit, until its outcome is reported to this server or
-``REMEMBERED`` other tasks came. Every other byte of the request and of the answer is kept.
+text of a conversation's first user message, for one bank, model and caller, one harness where the
+client names its own (``X-MemCollab-Harness``), and one attempt where it names attempts
+(``X-MemCollab-Run``). Its guidance is recalled once and repeated, byte for byte, on each later
+turn, so that prompt caches hit, until its outcome is reported to this server or ``REMEMBERED``
+other tasks came. Every other byte of the request and of the answer is kept.
 
 Of the headers, those of one connection are not passed on (RFC 9110, 7.6.1), lengths are set anew
 where guidance was added, and names are in small letters. What is streamed passes piece by piece;
 what breaks off upstream breaks off here, and is never a whole answer.
 
 The caller's ``Authorization`` goes upstream and is neither stored nor logged; what is called
-``X-MemCollab-…`` is for this server (``-Key``, ``-Run``, ``-Record: no``) and goes no further. The
-answer tells of the memory in headers: ``memcollab-recall`` (the id for ``POST /v1/outcomes``) and
-``memcollab-memory``: ``guided``, ``abstained``, ``no-task`` or ``unavailable``. A recall is stored
-while upstream works, and named when it is; one that could not be stored is not named. Whatever
-fails in memory, the request goes on. What is refused, here or by the gate before, is told in
-OpenAI's form.
+``X-MemCollab-…`` is for this server (``-Key``, ``-Harness``, ``-Run``, ``-Record: no``) and goes no
+further. The answer tells of the memory in headers: ``memcollab-recall`` (the id for
+``POST /v1/outcomes``) and ``memcollab-memory``: ``guided``, ``abstained``, ``no-task``,
+``too-large`` (more than ``LARGEST_GUIDED`` bytes, which pass piece by piece) or ``unavailable``. A
+recall is stored while upstream works, and named when it is; one that could not be stored is not
+named. Whatever fails in memory, the request goes on. What is refused, here or by the gate before,
+is told in OpenAI's form.
 
 The run is recorded as it passes (``recorder.py``): each answered turn takes the place of the one
 before, and the outcome makes it a trajectory.
@@ -34,7 +36,8 @@ import json
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -53,9 +56,11 @@ from yarl import URL
 from memcollab.bank import Bank
 from memcollab.records import Recall
 from memcollab.serve.problems import Told, openai_answer
-from memcollab.serve.recorder import Recorder, Turn
+from memcollab.serve.recorder import Recorder, Run, Sender, Turn
 
 REMEMBERED = 10_000
+# A body is held whole, several times over, and read in the event loop to be guided.
+LARGEST_GUIDED = 8 * 2**20
 LOG = logging.getLogger("memcollab.serve.proxy")
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=600)
 _LONGEST_HEADER = 2**16
@@ -149,8 +154,13 @@ class Begun(NamedTuple):
     bank: Bank
     stored: asyncio.Future[None]
 
+    @property
+    def run(self) -> Run:
+        return self.bank, self.recall.id
 
-Ask = Callable[[str, str], Awaitable[Begun]]
+
+# Of a task's text, the model and its harness.
+Ask = Callable[[str, str, str | None], Awaitable[Begun]]
 
 
 class Proxy:
@@ -186,13 +196,20 @@ class Proxy:
         )
 
     async def pass_on(
-        self, request: Request, target: bytes, bank: str, ask: Ask, *, record: bool = True
+        self,
+        request: Request,
+        target: bytes,
+        sender: Sender,
+        ask: Ask,
+        *,
+        record: bool = True,
     ) -> Response:
         """Answer as upstream does, with the headers that tell of the memory.
 
         Args:
             target: what stands behind the address of upstream, as it came: path and query.
-            bank: the name of the bank that guides.
+            sender: who asks which bank. Callers share no recall: what one sends is never another's
+                run.
             record: whether the caller may, and wants to, have the run recorded.
         """
         if _leaves(target):
@@ -202,9 +219,11 @@ class Proxy:
         told: dict[str, str] = {}
         body: bytes | AsyncIterator[bytes] | None = None
         if request.method == "POST" and target.partition(b"?")[0] == b"chat/completions":
-            body = said = await request.body()
-            body, told, begun = await self._guide(request, said, bank, ask)
-            turn = self._turn(begun, said, record=record)
+            body, told = await _chat(request), {"memcollab-memory": "too-large"}
+            if isinstance(body, bytes):
+                said = body
+                body, told, begun = await self._guide(request, said, sender, ask)
+                turn = self._turn(begun, said, sender, record=record)
         elif "content-length" in request.headers or "transfer-encoding" in request.headers:
             body = request.stream()
         answer: aiohttp.ClientResponse | None = None
@@ -223,14 +242,17 @@ class Proxy:
             return _failed(error, await self._when_stored(begun, told))
         return _Passed(answer, told, turn, self._recorder)
 
-    def ends(self, recall_id: str) -> None:
-        """The outcome of that recall is about to be told: what passed of its run is stored first,
-        and the next attempt at the task is another one. Waits; for threads."""
-        if not self._recorder.settle(recall_id):
+    @contextmanager
+    def ending(self, bank: Bank, recall_id: str) -> Iterator[None]:
+        """Around recording the outcome of a recall of that bank: what passed of its run is stored
+        first, and once the outcome is, the next attempt at the task is another one; one that is
+        refused changes nothing. Waits; for threads."""
+        if not self._recorder.settle((bank, recall_id)):
             LOG.warning(
                 "an outcome came before its run had passed", extra={"fields": {"recall": recall_id}}
             )
-        self._tasks.forget(recall_id)
+        yield
+        self._tasks.forget((bank, recall_id))
 
     async def close(self) -> None:
         """Let go of the connections to upstream, and store the runs that wait."""
@@ -258,15 +280,17 @@ class Proxy:
         )
 
     async def _guide(
-        self, request: Request, body: bytes, bank: str, ask: Ask
+        self, request: Request, body: bytes, sender: Sender, ask: Ask
     ) -> tuple[bytes, dict[str, str], Begun | None]:
         said = None if "content-encoding" in request.headers else conversation(body)
         if said is None:
             return body, {"memcollab-memory": "no-task"}, None
+        harness = _text_of(request.headers.get("x-memcollab-harness", "").encode("latin-1")) or None
         attempt = request.headers.get("x-memcollab-run", "")
-        key = hashlib.sha256(json.dumps([bank, said.model, said.task, attempt]).encode()).digest()
+        told_apart = [sender.bank, sender.caller.key, said.model, harness, said.task, attempt]
+        key = hashlib.sha256(json.dumps(told_apart).encode()).digest()
         try:
-            begun = await self._tasks.begun(key, lambda: ask(said.task, said.model))
+            begun = await self._tasks.begun(key, lambda: ask(said.task, said.model, harness))
         except Exception as error:  # noqa: BLE001 - memory must never take the agent down
             LOG.warning("memory unavailable, passed unguided: %s", type(error).__name__)
             return body, {"memcollab-memory": "unavailable"}, None
@@ -284,17 +308,19 @@ class Proxy:
             await asyncio.shield(begun.stored)
         except Exception as error:  # noqa: BLE001 - memory must never take the agent down
             LOG.warning("a recall was not stored: %s", type(error).__name__)
-            self._tasks.forget(begun.recall.id)
+            self._tasks.forget(begun.run)
             return {name: said for name, said in told.items() if name != "memcollab-recall"}
         return told
 
-    def _turn(self, begun: Begun | None, body: bytes, *, record: bool) -> Turn | None:
+    def _turn(
+        self, begun: Begun | None, body: bytes, sender: Sender, *, record: bool
+    ) -> Turn | None:
         if begun is None:
             return None
         if not record:
             self._recorder.decline()
             return None
-        turn = Turn(begun.recall, begun.bank, body)
+        turn = Turn(begun.recall, begun.bank, body, sender)
         self._recorder.begin(turn)
         return turn
 
@@ -341,7 +367,7 @@ class _Tasks:
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, asyncio.Future[Begun]] = OrderedDict()
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[Run, bytes] = {}
 
     async def begun(self, key: bytes, ask: Callable[[], Awaitable[Begun]]) -> Begun:
         found = self._known.pop(key, None)  # ``forget`` may come in between, from a thread
@@ -354,17 +380,36 @@ class _Tasks:
             if self._known.get(key) is found:
                 self._known.pop(key, None)
             raise
-        self._keys[begun.recall.id] = key
+        self._keys[begun.run] = key
         while len(self._known) > REMEMBERED:
             _, oldest = self._known.popitem(last=False)
             if oldest.done() and not oldest.cancelled() and oldest.exception() is None:
-                self._keys.pop(oldest.result().recall.id, None)
+                self._keys.pop(oldest.result().run, None)
         return begun
 
-    def forget(self, recall_id: str) -> None:
-        key = self._keys.pop(recall_id, None)
+    def forget(self, run: Run) -> None:
+        key = self._keys.pop(run, None)
         if key is not None:
             self._known.pop(key, None)
+
+
+async def _chat(request: Request) -> bytes | AsyncIterator[bytes]:
+    """The body of a chat; if it is too large to be guided, its pieces as they come."""
+    pieces = request.stream()
+    if int(request.headers.get("content-length", 0)) > LARGEST_GUIDED:
+        return pieces
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) > LARGEST_GUIDED:
+            return _joined(bytes(body), pieces)
+    return bytes(body)
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
 
 
 def target_of(scope: Scope) -> bytes:

@@ -30,6 +30,7 @@ from memcollab.collab.open_runs import Unreadable, open_run
 from memcollab.errors import MemCollabError
 from memcollab.records import Recall, Usage
 from memcollab.serve.answers import Answered, answered
+from memcollab.serve.keys import Caller
 from memcollab.serve.ledger import now
 
 MOST_TURNS = 1000
@@ -39,7 +40,19 @@ _GROUP = 256
 # How long turns wait for others. Reading one takes as long as passing it did, and whoever is being
 # answered now would wait for that.
 _MOMENT = 0.25
+# The bank that a run is kept in, and the recall that it began with. The id alone is no name of it:
+# anybody may say it, about another bank.
+Run = tuple[Bank, str]
 LOG = logging.getLogger("memcollab.serve.proxy")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sends a turn: to the bank of which name, in the request of which id."""
+
+    caller: Caller
+    bank: str
+    request: str
 
 
 @dataclass
@@ -55,6 +68,7 @@ class Turn:
     recall: Recall
     bank: Bank
     body: bytes
+    sender: Sender
     asked_at: str = field(default_factory=now)
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -62,6 +76,11 @@ class Turn:
     size: int = 0
     seconds: float = 0.0
     _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def run(self) -> Run:
+        """What it is a turn of."""
+        return self.bank, self.recall.id
 
     def take(self, part: bytes) -> None:
         """A piece of the answer passes."""
@@ -90,20 +109,23 @@ class Recorder:
 
     Args:
         count: told the result of each turn.
+        audit: told the first turn that is stored of each run, in the thread.
         most_turns, most_bytes: how much may wait; what comes on top is dropped.
     """
 
     def __init__(
         self,
         count: Callable[[str], None],
+        audit: Callable[[Turn], None],
         most_turns: int = MOST_TURNS,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self._count = count
+        self._audit = audit
         self._most = (most_turns, most_bytes)
         self._waiting: deque[Turn] = deque()
         self._bytes = 0
-        self._under_way: Counter[str] = Counter()
+        self._under_way: Counter[Run] = Counter()
         self._closed = False
         self._asked_for = 0
         self._changed = threading.Condition()
@@ -113,7 +135,7 @@ class Recorder:
     def begin(self, turn: Turn) -> None:
         """The request of that turn goes upstream; ``put`` has to follow."""
         with self._changed:
-            self._under_way[turn.recall.id] += 1
+            self._under_way[turn.run] += 1
 
     def put(self, turn: Turn) -> None:
         """The answer has passed, or broke off. Never waits."""
@@ -138,14 +160,14 @@ class Recorder:
         """A turn passes that is not to be recorded."""
         self._count("declined")
 
-    def settle(self, recall_id: str, timeout: float = 2.0) -> bool:
+    def settle(self, run: Run, timeout: float = 2.0) -> bool:
         """Wait until all that passed of a run is stored; False if that took longer. A client may
         report an outcome when it has read its answer, a moment before the answer has ended here."""
         with self._changed:
             self._asked_for += 1
             self._changed.notify_all()
             try:
-                return self._changed.wait_for(lambda: not self._under_way[recall_id], timeout)
+                return self._changed.wait_for(lambda: not self._under_way[run], timeout)
             finally:
                 self._asked_for -= 1
 
@@ -185,32 +207,50 @@ class Recorder:
 
     def _passed(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
-            self._under_way[turn.recall.id] -= 1
-            if self._under_way[turn.recall.id] <= 0:
-                del self._under_way[turn.recall.id]
+            self._under_way[turn.run] -= 1
+            if self._under_way[turn.run] <= 0:
+                del self._under_way[turn.run]
 
     def _record(self, group: Sequence[Turn]) -> None:
         runs: dict[str, list[Turn]] = {}
         for turn in group:
             runs.setdefault(turn.recall.id, []).append(turn)
         read = [found for turns in runs.values() if (found := self._read(turns)) is not None]
-        if len(read) > 1 and self._save(group[0].bank, [run for _, run in read]) is None:
+        if len(read) > 1 and self._save(read) is None:
             self._note_all("recorded", read)
             return
         # One by one, so that one that cannot be stored does not keep the others out.
         for one in read:
-            failure = self._save(group[0].bank, [one[1]])
+            failure = self._save([one])
             self._note_all("failed" if failure else "recorded", [one], failure or "")
 
-    def _save(self, bank: Bank, runs: Sequence[OpenRun]) -> str | None:
+    def _save(self, read: Sequence[tuple[list[Turn], OpenRun]]) -> str | None:
         """What went wrong, if it did."""
+        bank = read[0][0][0].bank
         try:
-            bank.save_open_runs(runs)
+            first = bank.save_open_runs([run for _, run in read])
         except MemCollabError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - counted and logged; the requests were answered
             return type(error).__name__
+        for turns, run in read:
+            if run.recall_id in first:
+                self._tell(turns[0])
         return None
+
+    def _tell(self, turn: Turn) -> None:
+        try:
+            self._audit(turn)
+        except Exception as error:  # noqa: BLE001 - the run is stored, whatever the audit is
+            sent = turn.sender
+            fields = {
+                "recall": turn.recall.id,
+                "bank": sent.bank,
+                "key": sent.caller.key,
+                "request": sent.request,
+                "error": type(error).__name__,
+            }
+            LOG.error("a run was recorded that is not in the audit", extra={"fields": fields})
 
     def _read(self, turns: Sequence[Turn]) -> tuple[list[Turn], OpenRun] | None:
         """One run from its turns, with those that are in it: the last says all that was said, the
@@ -228,7 +268,13 @@ class Recorder:
     def _run_of(self, turn: Turn, answer: Answered, spent: Usage) -> OpenRun | None:
         try:
             messages = [*orjson.loads(turn.body)["messages"], answer.message]
-            run = open_run(turn.recall, messages, spent, asked_at=turn.asked_at)
+            run = open_run(
+                turn.recall,
+                messages,
+                spent,
+                asked_at=turn.asked_at,
+                source=turn.sender.caller.source,
+            )
         except Exception as error:  # noqa: BLE001 - what strangers send must not end the thread
             known = isinstance(error, Unreadable)
             self._note("unreadable", turn, str(error) if known else type(error).__name__)

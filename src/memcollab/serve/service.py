@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from memcollab.bank import Bank
 from memcollab.serve.banks import Banks
 from memcollab.serve.jobs import Jobs
 from memcollab.serve.keys import Keyring
-from memcollab.serve.ledger import Ledger
+from memcollab.serve.ledger import AUDIT, Ledger
 from memcollab.serve.pages.session import Sessions
 from memcollab.serve.pages.standing import Standings
 from memcollab.serve.proxy import Proxy
-from memcollab.serve.recorder import Recorder
+from memcollab.serve.recorder import Recorder, Turn
 from memcollab.serve.watch import Metrics
 
 
@@ -71,13 +73,29 @@ class Service:
         if self.upstream is None:
             return None
         turns = self.metrics.turns
-        return Proxy(self.upstream, Recorder(lambda result: turns.labels(result).inc()))
+        recorder = Recorder(lambda result: turns.labels(result).inc(), self._audit_run)
+        return Proxy(self.upstream, recorder)
 
-    def run_ends(self, recall_id: str) -> None:
-        """To be called, in a thread, before the outcome of a recall is recorded: what has passed of
-        its run is stored first."""
-        if self.proxy is not None:
-            self.proxy.ends(recall_id)
+    def _audit_run(self, first: Turn) -> None:
+        sent = first.sender
+        row = {
+            "at": first.asked_at,
+            "bank": sent.bank,
+            "key": sent.caller.key,
+            "who": sent.caller.name,
+            "action": "POST /proxy/v1/chat/completions",
+            "target": f"/v1/recalls/{first.recall.id}",
+            "status": first.status,
+            "request": sent.request,
+        }
+        self.ledger.add(AUDIT, row)
+
+    def ending(self, bank: Bank, recall_id: str | None) -> AbstractContextManager[None]:
+        """Around recording the verdict on a recall of that bank, in a thread: what has passed of
+        its run is stored first. None: there is no verdict."""
+        if self.proxy is None or recall_id is None:
+            return nullcontext()
+        return self.proxy.ending(bank, recall_id)
 
     def close(self) -> None:
         """End what runs, store what waits."""

@@ -20,4 +20,5 @@ STEPS: tuple[str, ...] = (
     "trust_in_sources",
     "keep_trials",
     "keep_open_runs",
+    "sender_of_open_runs",
 )

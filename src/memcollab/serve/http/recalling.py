@@ -92,21 +92,21 @@ async def record_outcome(request: Request, body: OutcomeRequest) -> Response:
     """Report how the task of a recall ended. Scope: `record`. What only one key says that may not
     curate is not believed."""
     caller = caller_of(request, "record")
-    source = "" if caller.key is None or caller.may("curate") else caller.name
-    memory = (await tenant_of(request)).memory
-    with memory_span("update_memory", bank_name_of(request)):
-        if body.solved is not None:
-            await to_thread.run_sync(service_of(request).run_ends, body.recall_id)
-        outcome = await to_thread.run_sync(
-            lambda: memory.record_outcome(
+    service, memory = service_of(request), (await tenant_of(request)).memory
+
+    def record() -> Outcome:
+        judged = None if body.solved is None else body.recall_id
+        with service.ending(memory.bank, judged):
+            return memory.record_outcome(
                 body.recall_id,
                 body.solved,
                 usage=body.usage,
                 detail=body.detail,
-                source=source,
+                source=caller.source,
             )
-        )
-    return json_answer(outcome)
+
+    with memory_span("update_memory", bank_name_of(request)):
+        return json_answer(await to_thread.run_sync(record))
 
 
 @router.get("/evidence", response_model=EvidenceReport)

@@ -64,9 +64,7 @@ def brought_by(request: Request) -> dict[str, Any]:
     """Who brought the runs of a request, as ``MemCollab.add_runs`` takes it: who may curate is
     believed; any other key is a source of its own that waits for others, or for approval."""
     caller: Caller = request.state.caller
-    if caller.key is None or caller.may("curate"):
-        return {}
-    return {"source": reporter(caller.name), "trusted": False}
+    return {"source": reporter(caller.source), "trusted": False} if caller.source else {}
 
 
 async def asked_of(request: Request, scope: str, ask: Callable[[Bank], T]) -> T:
