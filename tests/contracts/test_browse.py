@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.contracts.bank_world import (
     answer_to,
@@ -15,8 +16,11 @@ from tests.contracts.bank_world import (
     recall_of,
     screened,
 )
+from tests.serving import service_over, serving
 
+from memcollab import MemCollab
 from memcollab.bank import Bank
+from memcollab.collab import remote
 from memcollab.errors import NotFound
 from memcollab.records import Outcome
 
@@ -30,16 +34,20 @@ def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bank]:
     postgres = request.param == "postgres"
     target = request.getfixturevalue("new_schema")() if postgres else tmp_path / "bank.db"
     with Bank.open(target) as opened:
-        opened.add_trajectories(one for number in range(7) for one in pair(number))
-        contrasts = [contrast_of(number) for number in range(7)]
-        opened.save_contrasts(contrasts)
-        for contrast, words in zip(contrasts, WORDS, strict=False):
-            opened.save_answer(answer_to(contrast), [screened(contrast, words)])
-        for number, reason in enumerate(["leak", "form", "form"]):
-            draft = screened(contrasts[5], f"refused {number}", reason)
-            opened.save_answer(answer_to(contrasts[5], request=f"again {number}"), [draft])
-        opened.merge(by_first_word)
+        fill(opened)
         yield opened
+
+
+def fill(bank: Bank) -> None:
+    bank.add_trajectories(one for number in range(7) for one in pair(number))
+    contrasts = [contrast_of(number) for number in range(7)]
+    bank.save_contrasts(contrasts)
+    for contrast, words in zip(contrasts, WORDS, strict=False):
+        bank.save_answer(answer_to(contrast), [screened(contrast, words)])
+    for number, reason in enumerate(["leak", "form", "form"]):
+        draft = screened(contrasts[5], f"refused {number}", reason)
+        bank.save_answer(answer_to(contrasts[5], request=f"again {number}"), [draft])
+    bank.merge(by_first_word)
 
 
 def paged(page: Callable[[Any], list[Any]], place: Callable[[Any], Any], limit: int) -> list[Any]:
@@ -148,6 +156,41 @@ def test_the_quarantine_comes_in_pages(bank: Bank) -> None:
     )
     assert found == bank.quarantine()
     assert len(found) == 4
+
+
+def test_a_served_bank_is_read_whole_page_by_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Constraints, quarantine, refusals and both logs over a URL are those of the bank, however
+    little a page holds; the last of a log are asked for alone."""
+    monkeypatch.setattr(remote, "_PAGE", 1)
+    with Bank.open(tmp_path / "bank.db") as bank:
+        fill(bank)
+        for each in bank.constraints()[1:]:
+            bank.set_status(each.id, "quarantined", actor="ada")
+        for trusted in ("untrusted", "trusted"):
+            bank.set_trust("local", trusted, actor="ada")
+        model = pair(0)[0].agent.model
+        with serving(service_over(tmp_path / "bank.db")) as url, MemCollab(url) as memory:
+            served = memory.bank
+            assert served.constraints() == bank.constraints()
+            assert served.constraints(agent=model, support=2) == bank.constraints()[:1]
+            assert served.quarantine() == bank.quarantine()
+            assert served.refusals() == bank.refusals()
+            assert served.refusals("form", limit=1) == bank.refusals("form")[:1]
+            assert served.history() == bank.history()
+            assert served.history(since=3) == bank.history(since=3)
+            assert served.decisions() == bank.decisions()
+            assert served.decisions("local") == bank.decisions("local")
+            assert len(served.history()) > 3
+            assert len(served.decisions()) > 2
+            log = httpx.get(f"{url}/v1/log", params={"limit": 2}).json()
+        assert [each["sequence"] for each in log["changes"]] == [
+            each.sequence for each in bank.history()[-2:]
+        ]
+        assert [each["value"] for each in log["decisions"]] == ["untrusted", "trusted"]
+        assert bank.last_changes(1, since=2) == bank.history()[-1:]
+        assert bank.last_decisions(1) == bank.decisions()[-1:]
 
 
 def test_the_log_can_be_asked_for_what_one_did(bank: Bank) -> None:

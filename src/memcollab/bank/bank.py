@@ -549,10 +549,18 @@ class Bank:
             value: decisions.Value = "restored" if restore else "retracted"
             return decisions.retract(connection, ids, value, who)
 
-    def decisions(self, target: str | None = None) -> list[Decision]:
-        """The log of trust and retractions: whole, or of one source, run or contrast."""
+    def decisions(
+        self, target: str | None = None, *, since: int = 0, limit: int | None = None
+    ) -> list[Decision]:
+        """The log of trust and retractions after number ``since``: whole, or of one source, run or
+        contrast, the first ``limit`` of it."""
         with self._reading() as connection:
-            return decisions.decisions(connection, target)
+            return decisions.decisions(connection, target, since, limit)
+
+    def last_decisions(self, limit: int) -> list[Decision]:
+        """The last ``limit`` entries of that log, oldest first."""
+        with self._reading() as connection:
+            return decisions.last_decisions(connection, limit)
 
     def snapshot(self, name: str | None = None, *, dry_run: bool = False) -> Snapshot:
         """Give the present a name to come back to. It costs one row: the log holds the rest."""
@@ -597,13 +605,23 @@ class Bank:
                 transaction.rollback()
 
     def history(
-        self, id: str | None = None, *, since: int = 0, actor: str | None = None
+        self,
+        id: str | None = None,
+        *,
+        since: int = 0,
+        actor: str | None = None,
+        limit: int | None = None,
     ) -> list[Change]:
         """The change log after sequence number ``since``: of one constraint or all, by one actor
-        or all."""
+        or all, the first ``limit`` of it."""
         with self._reading() as connection:
             full = None if id is None else _constraint(connection, id).id
-            return memory.history(connection, full, since, actor)
+            return memory.history(connection, full, since, actor, limit)
+
+    def last_changes(self, limit: int, *, since: int = 0) -> list[Change]:
+        """The last ``limit`` entries of the change log after ``since``, oldest first."""
+        with self._reading() as connection:
+            return memory.last_changes(connection, since, limit)
 
     def sequence(self) -> int:
         """The number of the last change of any constraint; 0 when there was none."""

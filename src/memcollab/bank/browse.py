@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from memcollab.bank import runs
+from memcollab.bank.cursor import RefusedPlace
 from memcollab.bank.learning import Screened, screened_from
 from memcollab.bank.lookup import one, select_in
 from memcollab.bank.memory import Filter
@@ -48,6 +49,12 @@ class Refused:
 
     id: str
     screened: Screened
+
+    @property
+    def place(self) -> RefusedPlace:
+        """Where it stands, as ``after`` of ``Bank.refused`` takes it."""
+        refusal = self.screened.refusal
+        return ("" if refusal is None else refusal.reason), self.id
 
 
 def count(connection: sa.Connection, wanted: Filter) -> int:
@@ -130,7 +137,7 @@ def refused(
     connection: sa.Connection,
     *,
     reason: str | None = None,
-    after: tuple[str, str] | None = None,
+    after: RefusedPlace | None = None,
     limit: int,
 ) -> list[Refused]:
     """Refused drafts by reason and id, behind ``after`` (reason, id)."""

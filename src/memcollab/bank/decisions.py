@@ -71,12 +71,25 @@ class Who:
     needed: int
 
 
-def decisions(connection: sa.Connection, target: str | None = None) -> list[Decision]:
-    """The log of decisions in order: whole, or about one target."""
-    statement = sa.select(DECISIONS).order_by(DECISIONS.c.number)
+def decisions(
+    connection: sa.Connection,
+    target: str | None = None,
+    since: int = 0,
+    limit: int | None = None,
+) -> list[Decision]:
+    """The log of decisions in order after ``since``: whole, or about one target, the first
+    ``limit`` of it."""
+    statement = sa.select(DECISIONS).where(DECISIONS.c.number > since).order_by(DECISIONS.c.number)
     if target is not None:
         statement = statement.where(DECISIONS.c.target == target)
+    statement = statement.limit(limit)
     return [Decision(**row) for row in connection.execute(statement).mappings()]
+
+
+def last_decisions(connection: sa.Connection, limit: int) -> list[Decision]:
+    """The last ``limit`` decisions, in order."""
+    last = sa.select(DECISIONS).order_by(DECISIONS.c.number.desc()).limit(limit)
+    return [Decision(**row) for row in connection.execute(last).mappings()][::-1]
 
 
 def note(connection: sa.Connection, targets: Iterable[str], value: Value, who: Who) -> None:

@@ -229,15 +229,28 @@ def index_rows(connection: sa.Connection, since: int) -> IndexRows:
 
 
 def history(
-    connection: sa.Connection, constraint_id: str | None, since: int, actor: str | None = None
+    connection: sa.Connection,
+    constraint_id: str | None,
+    since: int,
+    actor: str | None = None,
+    limit: int | None = None,
 ) -> list[Change]:
-    """The change log after ``since``: of one constraint or all, by one actor or all."""
+    """The change log after ``since``: of one constraint or all, by one actor or all, the first
+    ``limit`` of it."""
     statement = sa.select(CHANGES).where(CHANGES.c.sequence > since).order_by(CHANGES.c.sequence)
     if actor is not None:
         statement = statement.where(CHANGES.c.actor == actor)
     if constraint_id is not None:
         statement = statement.where(CHANGES.c.constraint_id == constraint_id)
+    statement = statement.limit(limit)
     return [change_from(row) for row in connection.execute(statement).mappings()]
+
+
+def last_changes(connection: sa.Connection, since: int, limit: int) -> list[Change]:
+    """The last ``limit`` entries of the change log after ``since``, in order."""
+    last = sa.select(CHANGES).where(CHANGES.c.sequence > since)
+    rows = connection.execute(last.order_by(CHANGES.c.sequence.desc()).limit(limit)).mappings()
+    return [change_from(row) for row in rows][::-1]
 
 
 @reads

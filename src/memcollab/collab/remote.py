@@ -60,6 +60,8 @@ from memcollab.taxonomy import Taxonomy
 if TYPE_CHECKING:
     import httpx
 
+# Entries that are asked for at once.
+_PAGE = 1000
 _PROVENANCE: TypeAdapter[Provenance] = TypeAdapter(Provenance)
 _CHANGES: TypeAdapter[list[Change]] = TypeAdapter(list[Change])
 _SCREENED: TypeAdapter[list[Screened]] = TypeAdapter(list[Screened])
@@ -246,6 +248,8 @@ class RemoteBank:
         scope: str | None = None,
         harness: str | None = None,
         text: str | None = None,
+        support: int | None = None,
+        agent: str | None = None,
         limit: int | None = None,
         after: Place | None = None,
     ) -> list[Constraint]:
@@ -256,18 +260,38 @@ class RemoteBank:
             "scope": scope,
             "harness": harness,
             "text": text,
+            "support": support,
+            "agent": agent,
             "cursor": None if after is None else cursor_of(after),
         }
         asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        found: list[Constraint] = []
-        while limit is None or len(found) < limit:
-            asked["limit"] = min(1000, 1000 if limit is None else limit - len(found))
-            page = self._connection.ask("GET", "/constraints", params=asked).json()
-            found += map(_constraint, page["constraints"])
+        return [
+            _constraint(one) for one in self._paged("/constraints", "constraints", asked, limit)
+        ]
+
+    def _paged(
+        self, path: str, name: str, asked: Mapping[str, Any], limit: int | None = None
+    ) -> Iterator[Any]:
+        """What the pages behind ``path`` hold under ``name``, ``limit`` at most."""
+        asked, left = dict(asked), limit
+        while left is None or left > 0:
+            asked["limit"] = _PAGE if left is None else min(_PAGE, left)
+            page = self._connection.ask("GET", path, params=asked).json()
+            yield from page[name]
             if page["next"] is None:
-                break
+                return
             asked["cursor"] = page["next"]
-        return found
+            left = None if left is None else left - len(page[name])
+
+    def _logged(self, path: str, number: str, asked: Mapping[str, Any]) -> Iterator[Any]:
+        """The entries of a log behind ``asked["since"]``, each with its ``number``."""
+        asked = {**asked, "limit": _PAGE}
+        while True:
+            page = self._connection.ask("GET", path, params=asked).json()
+            yield from page
+            if len(page) < _PAGE:
+                return
+            asked["since"] = page[-1][number]
 
     def constraint(self, id: str) -> Constraint:
         """One constraint."""
@@ -289,7 +313,7 @@ class RemoteBank:
     def history(self, id: str | None = None, *, since: int = 0) -> list[Change]:
         """The change log after ``since``: of one constraint, or whole."""
         if id is None:
-            found = self._connection.ask("GET", "/changes", params={"since": since}).json()
+            found = list(self._logged("/changes", "sequence", {"since": since}))
         else:
             found = [each for each in self._detail(id)["history"] if each["sequence"] > since]
         return _CHANGES.validate_python(found)
@@ -342,7 +366,6 @@ class RemoteBank:
         """Quarantined constraints: who stands behind each, and why it waits. How many sources are
         ``needed`` the server's recipe says, here and below."""
         del needed
-        found = self._connection.ask("GET", "/quarantine").json()
         return [
             Waiting(
                 constraint=_constraint(one["constraint"]),
@@ -350,7 +373,7 @@ class RemoteBank:
                 families=tuple(one["families"]),
                 why=one["why"],
             )
-            for one in found
+            for one in self._paged("/quarantine", "waiting", {})
         ]
 
     def sources(self) -> dict[str, str]:
@@ -392,8 +415,7 @@ class RemoteBank:
     def decisions(self, target: str | None = None) -> list[Decision]:
         """The log of trust and retractions: whole, or of one source, run or contrast."""
         asked = {} if target is None else {"target": target}
-        answer = self._connection.ask("GET", "/decisions", params=asked)
-        return _DECISIONS.validate_json(answer.content)
+        return _DECISIONS.validate_python(list(self._logged("/decisions", "number", asked)))
 
     def snapshot(self, name: str | None = None, *, dry_run: bool = False) -> Snapshot:
         """Give the present a name to come back to."""
@@ -435,12 +457,10 @@ class RemoteBank:
         return _STATS.validate_json(self._connection.ask("GET", "/stats").content)
 
     def refusals(self, reason: str | None = None, *, limit: int | None = None) -> list[Screened]:
-        """Refused drafts by reason and id, at most 1,000."""
-        given = {"reason": reason} if reason is not None else {}
-        asked = {**given, "limit": str(min(limit or 1000, 1000))}
-        return _SCREENED.validate_json(
-            self._connection.ask("GET", "/refusals", params=asked).content
-        )
+        """Refused drafts by reason and id."""
+        asked = {"reason": reason} if reason is not None else {}
+        found = list(self._paged("/refusals", "refusals", asked, limit))
+        return _SCREENED.validate_python(found)
 
     def sequence(self) -> int:
         """The number of the last change of any constraint."""

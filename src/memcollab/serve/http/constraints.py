@@ -16,7 +16,10 @@ from memcollab.bank.cursor import cursor_of, place_in, place_of
 from memcollab.records import Constraint, Effect, Status
 from memcollab.serve.http.requests import (
     Body,
+    Cursor,
+    Limit,
     Reason,
+    Since,
     actor_of,
     asked_of,
     bank_name_of,
@@ -47,8 +50,14 @@ async def constraints(
     scope: Literal["reasoning", "harness"] | None = None,
     harness: str | None = None,
     text: Annotated[str | None, Query(description="words that it holds")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    support: Annotated[
+        int | None, Query(ge=0, lt=2**31, description="source tasks at least")
+    ] = None,
+    agent: Annotated[
+        str | None, Query(description="a model whose runs it came from, or that it was shown to")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
     """Constraints that pass every filter. Scope: `recall`."""
     after = place_in(cursor)
@@ -61,6 +70,8 @@ async def constraints(
             scope=scope,
             harness=harness,
             text=text,
+            support=support,
+            agent=agent,
             limit=limit + 1,
             after=after,
         ),
@@ -184,20 +195,35 @@ class WaitingView(BaseModel):
     why: str
 
 
-@router.get("/quarantine", response_model=list[WaitingView])
-async def quarantine(request: Request) -> Response:
+class WaitingPage(BaseModel):
+    """Quarantined constraints, best supported first."""
+
+    waiting: list[WaitingView]
+    next: str | None = Field(description="`cursor` of the page behind this one; null: no more")
+
+
+@router.get("/quarantine", response_model=WaitingPage)
+async def quarantine(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Quarantined constraints, best supported first. Scope: `curate`."""
     caller_of(request, "curate")
+    after = place_in(cursor)
     needed = (await tenant_of(request)).memory.recipe.independent_sources
-    found = await asked_of(request, "curate", lambda bank: bank.quarantine(needed=needed))
-    return json_answer([{**vars(one), "constraint": view(one.constraint)} for one in found])
+    found = await asked_of(
+        request, "curate", lambda bank: bank.quarantine(needed=needed, limit=limit + 1, after=after)
+    )
+    page = found[:limit]
+    next = cursor_of(place_of(page[-1].constraint)) if len(found) > limit else None
+    waiting = [{**vars(one), "constraint": view(one.constraint)} for one in page]
+    return json_answer({"waiting": waiting, "next": next})
 
 
 @router.get("/changes", response_model=list[dict[str, Any]])
 async def changes(
     request: Request,
-    since: Annotated[int, Query(ge=0, lt=2**31, description="sequence number")] = 0,
+    since: Since = 0,
+    limit: Limit = 1000,
 ) -> Response:
-    """The change log of the bank behind a sequence number. Scope: `recall`."""
-    found = await asked_of(request, "recall", lambda bank: bank.history(since=since))
+    """The change log of the bank behind a sequence number: the next page is behind that of the last
+    one. Scope: `recall`."""
+    found = await asked_of(request, "recall", lambda bank: bank.history(since=since, limit=limit))
     return json_answer([asdict(change) for change in found])

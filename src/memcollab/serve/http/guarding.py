@@ -25,7 +25,9 @@ from memcollab.bank import (
 )
 from memcollab.serve.http.requests import (
     Body,
+    Limit,
     Reason,
+    Since,
     actor_of,
     asked_of,
     caller_of,
@@ -125,9 +127,14 @@ async def retract(request: Request, body: RetractRequest) -> Response:
 async def decisions(
     request: Request,
     target: Annotated[str | None, Query(description="a source, or the id of a run")] = None,
+    since: Since = 0,
+    limit: Limit = 1000,
 ) -> Response:
-    """The log of trust and retractions, oldest first. Scope: `curate`."""
-    found = await asked_of(request, "curate", lambda bank: bank.decisions(target))
+    """The log of trust and retractions behind a number, oldest first: the next page is behind that
+    of the last one. Scope: `curate`."""
+    found = await asked_of(
+        request, "curate", lambda bank: bank.decisions(target, since=since, limit=limit)
+    )
     return json_answer([asdict(one) for one in found])
 
 
@@ -220,8 +227,8 @@ async def log(
 
     def read(bank: Bank) -> dict[str, Any]:
         return {
-            "changes": [asdict(one) for one in bank.history(since=since)[-limit:]],
-            "decisions": [asdict(one) for one in bank.decisions()[-limit:]],
+            "changes": [asdict(one) for one in bank.last_changes(limit, since=since)],
+            "decisions": [asdict(one) for one in bank.last_decisions(limit)],
             "snapshots": [asdict(one) for one in bank.snapshots()[-limit:]],
         }
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 from anyio import to_thread
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -21,6 +21,10 @@ from memcollab.serve.service import Service
 T = TypeVar("T")
 # Bytes of an upload that are held at once.
 COPIED = 2**20
+# Of a page: how much, and behind what; of a log, behind which number.
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Cursor = Annotated[str | None, Query(description="`next` of the page before")]
+Since = Annotated[int, Query(ge=0, lt=2**31, description="number of the last one seen")]
 Reason = Annotated[str | None, Field(max_length=2000, description="why; the log keeps it")]
 
 

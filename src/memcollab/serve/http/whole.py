@@ -9,12 +9,15 @@ from typing import IO, Annotated, Any
 
 from anyio import to_thread
 from fastapi import Query, Request
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 from starlette.responses import Response, StreamingResponse
 
 from memcollab.bank import Screened
+from memcollab.bank.cursor import cursor_of, refused_place_in
 from memcollab.serve.http.requests import (
     COPIED,
+    Cursor,
+    Limit,
     asked_of,
     caller_of,
     json_answer,
@@ -32,18 +35,29 @@ async def stats(request: Request) -> Response:
     return json_answer(asdict(await asked_of(request, "recall", lambda bank: bank.stats())))
 
 
+class RefusalPage(BaseModel):
+    """Refused drafts by reason and id."""
+
+    refusals: list[dict[str, Any]]
+    next: str | None = Field(description="`cursor` of the page behind this one; null: no more")
+
+
 _SCREENED: TypeAdapter[list[Screened]] = TypeAdapter(list[Screened])
 
 
-@router.get("/refusals", response_model=list[dict[str, Any]])
+@router.get("/refusals", response_model=RefusalPage)
 async def refusals(
-    request: Request,
-    reason: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    request: Request, reason: str | None = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """Drafts that were refused, each with the reason. Scope: `curate`."""
-    found = await asked_of(request, "curate", lambda bank: bank.refusals(reason, limit=limit))
-    return Response(_SCREENED.dump_json(found), media_type="application/json")
+    after = refused_place_in(cursor)
+    found = await asked_of(
+        request, "curate", lambda bank: bank.refused(reason, after=after, limit=limit + 1)
+    )
+    page = found[:limit]
+    next = cursor_of(page[-1].place) if len(found) > limit else None
+    drafts = _SCREENED.dump_python([one.screened for one in page], mode="json")
+    return json_answer({"refusals": drafts, "next": next})
 
 
 @router.get(
