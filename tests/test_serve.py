@@ -540,6 +540,83 @@ def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
     Rates(0).take("ada")
 
 
+def lookups_of_keys(service: Service) -> list[str]:
+    """Grows by a statement for each time that the ledger is asked for keys."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "FROM keys" in statement:
+            asked.append(statement)
+
+    sa.event.listen(service.ledger._engine, "before_cursor_execute", note)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("path", "guess"),
+    [
+        ("/v1/stats", "Authorization: Bearer mc_{}_x"),
+        ("/v1/stats", "Accept: {}"),
+        ("/proxy/v1/models", "X-MemCollab-Key: mc_{}_x"),
+        ("/pages/", "Cookie: memcollab={}"),
+    ],
+)
+def test_guessing_keys_is_slow_and_holds_up_no_valid_key(team: Path, path: str, guess: str) -> None:
+    """Wrong keys and cookies, and missing ones, are counted by address: what is over the rate is
+    refused before a key is looked up. A key that has opened something goes on."""
+    service = service_over(team, require_key=True, limits=Limits(rate=1))
+    token, _ = service.keyring.create("ada", ["recall"])
+    name, _, value = guess.partition(": ")
+    with serving(service) as url, httpx.Client(base_url=url) as client:
+        assert client.get("/v1/stats", headers=bearer(token)).is_success
+        asked = lookups_of_keys(service)
+        began = time.monotonic()
+        told = [client.get(path, headers={name: value.format(n)}).status_code for n in range(20)]
+        in_time = 2 + time.monotonic() - began
+        assert told[0] in (303, 401)
+        assert told.count(429) >= 20 - in_time
+        assert len(asked) <= in_time
+        assert client.get("/v1/stats", headers=bearer(token)).is_success
+
+
+def test_a_revoked_key_is_counted_as_any_other_wrong_one(team: Path) -> None:
+    """It was known to open something, and does not any more."""
+    service = service_over(team, require_key=True, limits=Limits(rate=1))
+    token, key = service.keyring.create("ada", ["recall"])
+    with serving(service) as url, httpx.Client(base_url=url) as client:
+        assert client.get("/v1/stats", headers=bearer(token)).is_success
+        service.keyring.revoke(key.id)
+        told = [client.get("/v1/stats", headers=bearer(token)).status_code for _ in range(20)]
+    assert told[0] == 401
+    assert told[-1] == 429
+
+
+def test_asking_whether_it_is_ready_costs_one_look_a_second(team: Path) -> None:
+    """Whoever asks often is told what the last look found, a failure too, until the next."""
+    service = service_over(team)
+    with serving(service) as url, httpx.Client(base_url=url) as client:
+        asked = lookups_of_keys(service)
+        began = time.monotonic()
+
+        def until(status: int) -> list[int]:
+            told = [client.get("/readyz").status_code]
+            while told[-1] != status:
+                told.append(client.get("/readyz").status_code)
+                assert time.monotonic() < began + 30
+            return told
+
+        with service.ledger._engine.begin() as connection:
+            assert until(200) == [200]
+            connection.exec_driver_sql("ALTER TABLE keys RENAME TO gone")
+        asked_often = until(503)
+        with service.ledger._engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE gone RENAME TO keys")
+        asked_often += until(200)
+        assert len(asked) <= 1 + time.monotonic() - began
+    assert len(asked_often) > 10
+    assert set(asked_often) == {200, 503}
+
+
 # ---- answers
 
 

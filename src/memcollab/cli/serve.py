@@ -29,7 +29,7 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1, help="MiB of a request.")] = 8,
     max_upload: Annotated[int, typer.Option(min=1, help="MiB of an upload or import.")] = 1024,
     rate: Annotated[
-        int, typer.Option(min=0, help="Requests a second of one key; 0 is no limit.")
+        int, typer.Option(min=0, help="Requests a second, of a key or address; 0 is no limit.")
     ] = 1000,
     upstream: Annotated[
         str | None,

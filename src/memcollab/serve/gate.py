@@ -9,9 +9,11 @@ door may leave ``timings`` there, milliseconds by stage, for the ``Server-Timing
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import formatdate
 from typing import Any
 from uuid import uuid4
@@ -52,6 +54,7 @@ class Gate:
         self._app = app
         self._service = service
         self._rates = Rates(service.limits.rate)
+        self._openers = Openers(self._rates)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,35 +92,33 @@ class Gate:
         await self._app(visit.scope, bounded, visit.send)
 
     async def _caller(self, visit: _Visit) -> Caller:
-        if is_page(visit.path):
-            return await to_thread.run_sync(self._reader, visit)
-        given, valid = visit.headers.get("authorization", ""), "Authorization: Bearer KEY"
-        if visit.path.startswith(PROXY):  # there, Authorization is upstream's
-            given, valid = (
-                f"Bearer {visit.headers.get('x-memcollab-key', '')}",
-                "X-MemCollab-Key: KEY",
+        page = is_page(visit.path)
+        shown: str = visit.scope["state"]["cookie"] if page else visit.token
+        if not self._service.require_key and visit.is_neighbour:
+            if not shown:
+                return NEIGHBOUR
+            if page:
+                return await self._reader(shown) or NEIGHBOUR
+        with self._openers.counted(shown, visit.address):
+            if page:
+                if (reader := await self._reader(shown)) is not None:
+                    return reader
+                raise KeyNeeded(
+                    "these pages need a key. Valid: one with the scope 'recall', and 'curate' to "
+                    "change anything. Next: sign in; "
+                    "memcollab key create --scope recall --scope curate"
+                )
+            if shown:
+                return await to_thread.run_sync(self._service.keyring.caller, shown)
+            raise KeyNeeded(
+                f"this needs a key, and none was sent. Valid: the header `{visit.key_header}`; "
+                "without one only programs on the server's own machine that call it directly, and "
+                "only if it listens there alone. Next: memcollab key create"
             )
-        scheme, _, token = given.partition(" ")
-        if scheme.lower() == "bearer" and token:
-            return await to_thread.run_sync(self._service.keyring.caller, token.strip())
-        if not self._service.require_key and visit.is_neighbour:
-            return NEIGHBOUR
-        raise KeyNeeded(
-            f"this needs a key, and none was sent. Valid: the header `{valid}`; "
-            "without one only programs on the server's own machine that call it directly, and only "
-            "if it listens there alone. Next: memcollab key create"
-        )
 
-    def _reader(self, visit: _Visit) -> Caller:
-        signed_in = self._service.sessions.caller(visit.scope["state"]["cookie"])
-        if signed_in is not None:
-            return signed_in
-        if not self._service.require_key and visit.is_neighbour:
-            return NEIGHBOUR
-        raise KeyNeeded(
-            "these pages need a key. Valid: one with the scope 'recall', and 'curate' to change "
-            "anything. Next: sign in; memcollab key create --scope recall --scope curate"
-        )
+    async def _reader(self, cookie: str) -> Caller | None:
+        """Who is signed in with that cookie, if anybody is."""
+        return await to_thread.run_sync(self._service.sessions.caller, cookie) if cookie else None
 
     def _bank(self, visit: _Visit, caller: Caller) -> str | None:
         name = visit.bank or caller.bank or self._service.banks.default
@@ -141,7 +142,7 @@ class Rates:
         self._rate = rate
         self._held: dict[str, tuple[float, float]] = {}
 
-    def take(self, who: str) -> None:
+    def take(self, who: str, whose: str = "of one caller") -> None:
         """Raises: TryLater: asked too often."""
         if not self._rate:
             return
@@ -154,10 +155,46 @@ class Rates:
         if tokens < 1:
             wait = (1 - tokens) / self._rate
             raise TryLater(
-                f"more than {self._rate:g} requests a second of one caller. "
+                f"more than {self._rate:g} requests a second {whose}. "
                 f"Next: wait {wait:.1f} seconds, then send it again",
                 retry_after=wait,
             )
+
+    def give_back(self, who: str) -> None:
+        """What was taken last is not counted."""
+        if who in self._held:
+            tokens, at = self._held[who]
+            self._held[who] = (tokens + 1, at)
+
+
+class Openers:
+    """Which keys and cookies have opened something. Any other, and who shows none, is counted by
+    address before anything is looked up, so that guessing is slow and costs little; who is known
+    here is not held up by those who guess from the same address."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+        self._known: set[bytes] = set()
+
+    @contextmanager
+    def counted(self, shown: str, address: str) -> Iterator[None]:
+        """For the block that finds out whom ``shown`` is of. Raises: TryLater: too many that opened
+        nothing came from this address."""
+        digest = hashlib.sha256(shown.encode("utf-8", "surrogateescape")).digest()
+        if digest in self._known:
+            try:
+                yield
+            except KeyNeeded:
+                self._known.discard(digest)
+                raise
+            return
+        stranger = f"no key, {address}"
+        self._rates.take(stranger, "without a valid key from one address")
+        yield
+        self._rates.give_back(stranger)
+        if len(self._known) > 10_000:
+            self._known.clear()
+        self._known.add(digest)
 
 
 class _Visit:
@@ -185,6 +222,20 @@ class _Visit:
             state["cookie"] = cookie_of(self.headers, loopback=self.is_loopback)
         self.scope = {**scope, "path": self.path, "raw_path": raw, "state": state}
         # What a framework leaves in the scope (the route it chose) is read from this very one.
+
+    @property
+    def key_header(self) -> str:
+        """Where a program shows its key; to the proxy, Authorization is upstream's."""
+        proxied = self.path.startswith(PROXY)
+        return "X-MemCollab-Key: KEY" if proxied else "Authorization: Bearer KEY"
+
+    @property
+    def token(self) -> str:
+        """The key that a program shows; "" where it shows none."""
+        if self.path.startswith(PROXY):
+            return self.headers.get("x-memcollab-key", "").strip()
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
 
     @property
     def is_open(self) -> bool:

@@ -26,7 +26,8 @@ class Limits:
         body: bytes of a request.
         upload: bytes of a file of runs, or of an export that comes in.
         proxied: bytes of a request that passes the proxy, pictures and files among them.
-        rate: requests a second of one key (or address), twice that in a burst; 0 is no limit.
+        rate: requests a second of one key, or of one address that shows no valid one, twice that in
+            a burst; 0 is no limit.
     """
 
     body: int = 8 * 2**20
