@@ -142,6 +142,10 @@ def test_what_loopback_is(host: str, alone: bool) -> None:
         {"Host": "evil.example"},
         {"X-Forwarded-For": "203.0.113.5"},
         {"Forwarded": "for=203.0.113.5"},
+        {"Via": "1.1 cache.example"},
+        {"X-Real-IP": "203.0.113.5"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Forwarded-Prefix": "/memory"},
     ],
 )
 def test_a_web_page_or_a_proxy_is_no_neighbour(url: str, header: dict[str, str]) -> None:
@@ -150,6 +154,18 @@ def test_a_web_page_or_a_proxy_is_no_neighbour(url: str, header: dict[str, str])
     refused = httpx.get(f"{url}/v1/stats", headers=header)
     assert refused.status_code == 401
     assert problem(refused)["type"].endswith(":KeyNeeded")
+
+
+def test_what_a_silent_proxy_forwards_needs_a_key_where_keys_are_asked_for(team: Path) -> None:
+    """A proxy that names its target as the host and adds no header looks like a neighbour:
+    `--require-key` shuts it out, and whoever has a key is let through."""
+    service = service_over(team, require_key=True)
+    token, _ = service.keyring.create("ada", ["recall"])
+    with serving(service) as url:
+        host = {"Host": url.removeprefix("http://")}
+        assert httpx.get(f"{url}/v1/stats", headers=host).status_code == 401
+        assert httpx.get(f"{url}/pages/", headers=host).status_code == 303
+        assert httpx.get(f"{url}/v1/stats", headers=host | bearer(token)).is_success
 
 
 def test_a_key_is_shown_once_and_stored_hashed(team: Path) -> None:

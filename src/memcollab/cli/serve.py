@@ -21,7 +21,10 @@ def serve(
         typer.Option("--reuse-port", help="Share the port with servers that say so, too."),
     ] = False,
     require_key: Annotated[
-        bool, typer.Option("--require-key", help="Ask for a key on loopback, too.")
+        bool,
+        typer.Option(
+            "--require-key", help="Ask for a key on loopback, too; behind a proxy always say it."
+        ),
     ] = False,
     writer: options.Writer = None,
     writer_url: options.WriterUrl = None,

@@ -44,7 +44,8 @@ _UNAUDITED = frozenset({"/v1/recall", "/pages/recall", "/mcp"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.I)
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+# Headers by which a proxy shows that it is one; some are set up to show nothing.
+_FORWARDED = re.compile(r"forwarded|via|x-real-ip|x-forwarded-.+")
 
 
 class Gate:
@@ -253,14 +254,14 @@ class _Visit:
 
     @property
     def is_neighbour(self) -> bool:
-        """Whether it came from this machine, and from no proxy or browser page (but our own) that
-        anyone else may be behind."""
+        """Whether it came from this machine, and from no browser page (but our own) or proxy that
+        anyone else may be behind, as far as a proxy says that it is one."""
         ours = self.headers.get("origin") in (None, f"http://{self.headers.get('host', '')}")
         return (
             (self.address in ("127.0.0.1", "::1", "testclient"))
             and self.is_loopback
             and (ours or self._is_own_form)
-            and not any(name in self.headers for name in _FORWARDED)
+            and not any(map(_FORWARDED.fullmatch, self.headers))
         )
 
     @property

@@ -43,7 +43,8 @@ class Service:
     Attributes:
         banks: what is served.
         require_key: whether callers without a key are turned away; if not, only neighbours on
-            loopback may call.
+            loopback may call. To be set where anything forwards to the server: not every proxy can
+            be told from a neighbour.
         writer: arguments of ``MemCollab.learn`` that say who distils; empty: nobody does.
         upstream: the OpenAI-compatible server behind ``/proxy/v1``; None: there is no proxy.
         record_runs: whether runs that pass the proxy are recorded.
