@@ -434,6 +434,56 @@ def test_every_write_is_audited_and_no_reading_is(two: tuple[str, Service]) -> N
     assert later.json() == found[1:]
 
 
+@pytest.mark.parametrize("key", [None, "one"])
+def test_a_write_that_the_audit_cannot_take_down_is_told_and_logged(
+    team: Path, caplog: pytest.LogCaptureFixture, key: str | None
+) -> None:
+    """503 says that it was done; numbers count what was answered, and the log has the lost row.
+    Under its Idempotency-Key it can be sent again, and is then in the audit, done once."""
+    service = service_over(team)
+    headers = {"Idempotency-Key": key} if key else {}
+    with serving(service) as url, httpx.Client(base_url=url, headers=headers) as client:
+        with service.ledger._engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE audit RENAME TO gone")
+        answer = client.post("/v1/snapshots", json={"name": "monday"})
+        assert answer.status_code == 503
+        said = problem(answer)
+        assert "what was asked was done" in said["detail"]
+        assert said["next"].startswith("do not send it again")
+        assert [one["name"] for one in client.get("/v1/snapshots").json()] == ["monday"]
+        numbers = client.get("/metrics").text
+        assert 'method="POST",route="/v1/snapshots",status="503"} 1.0' in numbers
+        assert 'status="201"' not in numbers
+        (lost,) = [one for one in caplog.records if "not in the audit" in one.getMessage()]
+        row = vars(lost)["fields"]
+        assert (row["action"], row["who"], row["status"]) == ("POST /v1/snapshots", "loopback", 201)
+        assert row["request"] == said["request_id"]
+        with service.ledger._engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE gone RENAME TO audit")
+        if key:
+            again = client.post("/v1/snapshots", json={"name": "monday"})
+            assert (again.status_code, again.json()["name"]) == (201, "monday")
+            assert [row["target"] for row in client.get("/v1/audit").json()] == ["/v1/snapshots"]
+
+
+def test_a_page_says_that_the_audit_lacks_what_a_form_did(team: Path) -> None:
+    """Whoever decides on a page reads it there."""
+    service = service_over(team)
+    with serving(service) as url, httpx.Client(base_url=url, headers={"Origin": url}) as browser:
+        id = browser.get("/v1/constraints").json()["constraints"][0]["id"]
+        shown = browser.get(f"/pages/constraints/{id}").text
+        token = re.search(r'name="token" value="(\w+)"', shown)
+        assert token is not None
+        with service.ledger._engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE audit RENAME TO gone")
+        form = {"token": token[1], "status": "retired"}
+        answer = browser.post(f"/pages/constraints/{id}/status", data=form)
+        assert answer.status_code == 503
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "asked was done" in answer.text
+        assert browser.get(f"/v1/constraints/{id}").json()["constraint"]["status"] == "retired"
+
+
 # ---- idempotency
 
 

@@ -22,7 +22,7 @@ from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memcollab.errors import KeyNeeded, MemCollabError, NotFound, TryLater
+from memcollab.errors import BankError, KeyNeeded, MemCollabError, NotFound, TryLater
 from memcollab.serve.keys import NEIGHBOUR, Caller
 from memcollab.serve.ledger import AUDIT, now
 from memcollab.serve.pages import SIGN_IN, is_page, refusal
@@ -61,7 +61,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = _Visit(scope, send, self._service)
+        visit = _Visit(scope, receive, send, self._service)
         metrics = self._service.metrics
         metrics.open.inc()
         try:
@@ -201,7 +201,8 @@ class Openers:
 class _Visit:
     """One request on its way through."""
 
-    def __init__(self, scope: Scope, send: Send, service: Service) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
+        self._receive = receive
         self._send = send
         self._service = service
         self._began = time.perf_counter()
@@ -212,6 +213,7 @@ class _Visit:
         self.id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         self.bank, self.path = _split(scope["path"])
         self.status = 0
+        self._replaced = False
         self.method = scope["method"]
         self.address = (scope.get("client") or ("?",))[0]
         state = {**scope.get("state", {}), "request_id": self.id, "bank_name": self.bank}
@@ -269,17 +271,31 @@ class _Visit:
         return is_page(self.path) and is_own_origin(self.headers)
 
     async def send(self, message: Message) -> None:
+        """Pass an answer on; that of a write when it is in the audit. If it cannot be put there,
+        the answer says so, and the log has what the audit lacks."""
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start" and self._is_write(message["status"]):
+            row = self._audited(message["status"])
+            try:
+                await to_thread.run_sync(self._service.ledger.add, AUDIT, row)
+            except Exception as error:  # noqa: BLE001 - it is answered with 503 and logged
+                self._replaced = True
+                lost = {**row, "error": str(error)}
+                LOG.error("a write is not in the audit", extra={"fields": lost})
+                await refusal(_unaudited(), self.scope)(self.scope, self._receive, self._out)
+                return
+        await self._out(message)
+
+    async def _out(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self._is_write:
-                await to_thread.run_sync(self._audit)
             headers = list(message["headers"])
             message = {**message, "headers": [*headers, *self._headers(dict(headers))]}
         await self._send(message)
 
-    @property
-    def _is_write(self) -> bool:
-        done = self.status < 400 and self.method not in _SAFE
+    def _is_write(self, status: int) -> bool:
+        done = status < 400 and self.method not in _SAFE
         ours = self.path not in _UNAUDITED and not self.path.startswith(PROXY)
         audited = ours or "audited" in self.scope["state"]
         return done and audited and self._who is not None
@@ -305,19 +321,19 @@ class _Visit:
             (b"x-content-type-options", b"nosniff"),
         ]
 
-    def _audit(self) -> None:
+    def _audited(self, status: int) -> dict[str, Any]:
+        """What the audit keeps of it."""
         caller = self._who or NEIGHBOUR
-        row = {
+        return {
             "at": now(),
             "bank": self.scope["state"].get("bank_name"),
             "key": caller.key,
             "who": caller.name,
             "action": self.scope["state"].get("audited") or f"{self.method} {self.route}",
             "target": self.path,
-            "status": self.status,
+            "status": status,
             "request": self.id,
         }
-        self._service.ledger.add(AUDIT, row)
 
     @property
     def route(self) -> str:
@@ -340,6 +356,14 @@ class _Visit:
             "key": self._who.key if self._who else None,
         }
         LOG.info("request", extra={"fields": fields})
+
+
+def _unaudited() -> BankError:
+    return BankError(
+        "what was asked was done, and the audit could not take it down: the server's ledger cannot "
+        "be used. Next: do not send it again, unless under the Idempotency-Key that it had; the "
+        "server's log holds what the audit lacks"
+    )
 
 
 def _split(path: str) -> tuple[str | None, str]:
