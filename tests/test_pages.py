@@ -846,6 +846,26 @@ def test_behind_tls_the_cookie_is_bound_to_it(guarded: tuple[str, Service]) -> N
     )
 
 
+@pytest.mark.parametrize("theirs", ['prefs={"a":1}', "a b=1", "=", "x", 'q="', "é=1"])
+def test_cookies_of_other_programs_break_no_form(guarded: tuple[str, Service], theirs: str) -> None:
+    """All programs of one host share its cookies, and some hold what no standard allows."""
+    address, service = guarded
+    bank = service.banks.tenant("ours").memory.bank
+    found = bank.constraints(status="active", limit=1)[0]
+    cookie, token = session(service, key_of(service, "recall", "curate"))
+    for cookies, status in (
+        (f"{theirs}; memcollab={cookie}", "retired"),
+        (f"memcollab={cookie}; {theirs}", "active"),
+    ):
+        answer = httpx.post(
+            f"{address}/ours/pages/constraints/{found.id}/status",
+            data={"token": token, "status": status},
+            headers={"Origin": address, "Cookie": cookies.encode("latin-1")},
+        )
+        assert answer.status_code == 303, answer.text
+        assert bank.constraint(found.id).status == status
+
+
 def test_signing_in_leads_to_no_other_place(guarded: tuple[str, Service]) -> None:
     """A link to the sign-in page cannot send people elsewhere."""
     address, service = guarded

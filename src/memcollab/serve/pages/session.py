@@ -17,9 +17,9 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
-from http.cookies import CookieError, SimpleCookie
 
 import sqlalchemy as sa
+from starlette.requests import cookie_parser
 
 from memcollab.errors import AccessDenied, KeyNeeded
 from memcollab.serve.keys import Caller, Keyring
@@ -74,12 +74,8 @@ def cookie_name(*, loopback: bool) -> str:
 
 
 def cookie_of(headers: Mapping[str, str], *, loopback: bool) -> str:
-    """The cookie of a request; "" where it has none."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(cookie_name(loopback=loopback))
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    """The cookie of a request; "" where it has none. Others of the same host may hold anything."""
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(loopback=loopback), "")
 
 
 def set_cookie(cookie: str, *, loopback: bool) -> str:
