@@ -866,6 +866,27 @@ def test_cookies_of_other_programs_break_no_form(guarded: tuple[str, Service], t
         assert bank.constraint(found.id).status == status
 
 
+@pytest.mark.parametrize(("scheme", "status"), [("http", 403), ("https", 303)])
+def test_signing_in_from_afar_needs_https_and_says_so(
+    guarded: tuple[str, Service], scheme: str, status: int
+) -> None:
+    """Over plain HTTP a client never sends the cookie back, so opening the page again would not
+    help; behind TLS it does."""
+    address, service = guarded
+    headers = {"Host": "memory.example", "Origin": f"{scheme}://memory.example"}
+    with httpx.Client(base_url=address, headers=headers) as browser:
+        shown = browser.get("/pages/sign-in")
+        (token,) = re.findall(r'name="token" value="(\w+)"', shown.text)
+        kept = {"Cookie": shown.headers["set-cookie"].partition(";")[0]}
+        form = {"token": token, "key": key_of(service, "recall")}
+        answer = browser.post(
+            "/pages/sign-in", data=form, headers=kept if scheme == "https" else {}
+        )
+    assert answer.status_code == status
+    assert ("open it by https://" in answer.text) == (scheme == "http")
+    assert "open the page again" not in answer.text
+
+
 def test_signing_in_leads_to_no_other_place(guarded: tuple[str, Service]) -> None:
     """A link to the sign-in page cannot send people elsewhere."""
     address, service = guarded

@@ -46,7 +46,8 @@ async def _checked(request: Request) -> None:
     if request.method == "POST":
         given = (await request.form()).get("token")
         token = given if isinstance(given, str) else ""
-        check_form(request.headers, request.state.cookie, token)
+        state = request.state
+        check_form(request.headers, state.cookie, token, loopback=state.loopback)
 
 
 router = APIRouter(prefix="/pages", include_in_schema=False, dependencies=[Depends(_checked)])

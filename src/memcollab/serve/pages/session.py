@@ -98,12 +98,18 @@ def is_own_origin(headers: Mapping[str, str]) -> bool:
     return bool(host) and origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
 
 
-def check_form(headers: Mapping[str, str], cookie: str, given: str) -> None:
+def check_form(headers: Mapping[str, str], cookie: str, given: str, *, loopback: bool) -> None:
     """Raises: AccessDenied: the form was not sent from a page of this server and session."""
     if "origin" not in headers or not is_own_origin(headers):
         raise AccessDenied(
             f"a form was sent from {headers.get('origin')!r}, which is no page of this server. "
             "Next: open the page again and send its form"
+        )
+    if not cookie and not loopback and headers["origin"].lower().startswith("http:"):
+        raise AccessDenied(
+            f"no browser keeps the cookie of a session at {headers['origin']!r}, for it is not "
+            "HTTPS. Valid: https://, or http://127.0.0.1 on the server's own machine. "
+            "Next: put TLS in front of the server (docs/how-to/deploy.md) and open it by https://"
         )
     if not cookie or not hmac.compare_digest(form_token(cookie), given):
         raise AccessDenied(
