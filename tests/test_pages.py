@@ -676,7 +676,10 @@ def test_a_key_opens_the_pages_and_signing_out_shuts_them(
     assert "signed out" in page.get_by_role("status").inner_text()
     assert httpx.get(f"{address}/ours/pages/", cookies={"memcollab": held}).status_code == 303
     told = service.ledger.rows(AUDIT.select())
-    assert [(row["action"], row["who"]) for row in told][:1] == [("POST /pages/sign-in", "ada")]
+    assert [(row["action"], row["who"]) for row in told][:2] == [
+        ("key create", "operator"),
+        ("POST /pages/sign-in", "ada"),
+    ]
 
 
 def sent(address: str, cookie: str, path: str, **form: str) -> httpx.Response:
@@ -1080,7 +1083,10 @@ def test_replicas_over_postgresql_share_sessions_and_decisions(
         )
         assert "misleads" in shown.text
         told = two.ledger.rows(AUDIT.select())
-        assert [row["action"] for row in told] == ["POST /pages/constraints/{id}/status"]
+        assert [row["action"] for row in told] == [
+            "key create",
+            "POST /pages/constraints/{id}/status",
+        ]
 
 
 # ---- files

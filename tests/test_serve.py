@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import itertools
 import json
@@ -41,7 +42,7 @@ from memcollab.serve import http as door
 from memcollab.serve import problems, replays, watch
 from memcollab.serve.app import build_app
 from memcollab.serve.gate import Rates
-from memcollab.serve.ledger import ANSWERS, Ledger, ago
+from memcollab.serve.ledger import ANSWERS, AUDIT, Ledger, ago
 from memcollab.serve.run import check_bind, is_loopback
 from memcollab.serve.service import Limits, Service
 
@@ -421,7 +422,8 @@ def test_every_write_is_audited_and_no_reading_is(two: tuple[str, Service]) -> N
         memory.bank.set_status(constraint.id, "quarantined", reason="to be looked at")
         memory.bank.stats()
         assert memory.bank.history(constraint.id)[-1].actor == f"ada ({key.id})"
-    found = httpx.get(f"{url}/ours/v1/audit", headers=bearer(token)).json()
+    made, *found = httpx.get(f"{url}/ours/v1/audit", headers=bearer(token)).json()
+    assert made["action"] == "key create"
     assert [(row["who"], row["key"], row["action"]) for row in found] == [
         ("ada", key.id, "POST /v1/outcomes"),
         ("ada", key.id, "POST /v1/constraints/{id}/status"),
@@ -432,6 +434,43 @@ def test_every_write_is_audited_and_no_reading_is(two: tuple[str, Service]) -> N
         f"{url}/v1/audit", params={"since": found[0]["number"]}, headers=bearer(token)
     )
     assert later.json() == found[1:]
+
+
+def test_who_made_and_who_revoked_a_key_is_in_the_audit(two: tuple[str, Service]) -> None:
+    """Each once, with the key's name and id and never its secret; a key of one bank in that bank's
+    audit, one of every bank for who has one."""
+    url, service = two
+    root, first = service.keyring.create("root", ["admin"], by="grace")
+    token, key = service.keyring.create("ada", ["recall"], "ours", by="grace")
+    service.keyring.revoke(key.id, by="carl")
+    service.keyring.revoke(key.id, by="eve")
+
+    def audit(path: str) -> list[tuple[str, str, str, str | None]]:
+        answer = httpx.get(f"{url}{path}/v1/audit", headers=bearer(root))
+        assert token.split("_", 2)[2] not in answer.text
+        return [(row["action"], row["target"], row["who"], row["key"]) for row in answer.json()]
+
+    ours = [
+        ("key create", f"ada ({key.id})", "grace", None),
+        ("key revoke", f"ada ({key.id})", "carl", None),
+    ]
+    assert audit("/ours") == ours
+    assert audit("/theirs") == []
+    assert audit("") == [("key create", f"root ({first.id})", "grace", None), *ours]
+
+
+def test_a_key_that_the_audit_cannot_take_down_is_not_made(team: Path) -> None:
+    """Nor is one revoked: both are there, or neither."""
+    service = service_over(team)
+    _, key = service.keyring.create("ada", ["recall"])
+    with service.ledger._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE audit RENAME TO gone")
+    with pytest.raises(errors.BankError, match="ledger"):
+        service.keyring.create("bob", ["recall"])
+    with pytest.raises(errors.BankError, match="ledger"):
+        service.keyring.revoke(key.id)
+    assert service.keyring.list() == [key]
+    service.close()
 
 
 @pytest.mark.parametrize("key", [None, "one"])
@@ -1112,6 +1151,11 @@ def test_serve_and_key_work_from_the_command_line(tmp_path: Path) -> None:
         assert memcollab("bank", "stats", *target)["error"]["kind"] == "KeyNeeded"
         memcollab("key", "revoke", made["id"], *banks)
         assert memcollab("key", "list", *banks)["keys"][0]["revoked"]
+        rows = Ledger(tmp_path / ".server.db").rows(sa.select(AUDIT).order_by(AUDIT.c.number))
+        assert [(row["action"], row["who"]) for row in rows if row["key"] is None] == [
+            ("key create", getpass.getuser()),
+            ("key revoke", getpass.getuser()),
+        ]
     finally:
         process.terminate()
         process.wait(30)

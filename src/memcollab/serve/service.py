@@ -61,7 +61,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.banks.ledger)
-        self.keyring = Keyring(self.ledger)
+        self.keyring = Keyring(self.ledger, self.banks.default)
         self.sessions = Sessions(self.ledger, self.keyring)
         self.jobs = Jobs(self.ledger, self.banks, self.writer)
         self.metrics = Metrics()
