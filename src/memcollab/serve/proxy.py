@@ -54,6 +54,7 @@ from memcollab.bank import Bank
 from memcollab.records import Recall
 from memcollab.serve.problems import Told, openai_answer
 from memcollab.serve.recorder import Recorder, Turn
+from memcollab.spans import Chat
 
 REMEMBERED = 10_000
 LOG = logging.getLogger("memcollab.serve.proxy")
@@ -201,7 +202,7 @@ class Proxy:
         turn: Turn | None = None
         told: dict[str, str] = {}
         body: bytes | AsyncIterator[bytes] | None = None
-        if request.method == "POST" and target.partition(b"?")[0] == b"chat/completions":
+        if _is_chat(request, target):
             body = said = await request.body()
             body, told, begun = await self._guide(request, said, bank, ask)
             turn = self._turn(begun, said, record=record)
@@ -249,13 +250,26 @@ class Proxy:
         length = request.headers.get("content-length")
         if length is not None and not isinstance(body, bytes):
             headers.append(("content-length", length))
-        return await self._client.request(
+        asked = self._client.request(
             request.method,
             URL(f"{self._upstream}/{_text_of(target)}", encoded=True),
             headers=headers,
             data=BytesIO(body) if isinstance(body, bytes) and len(body) > _AT_ONCE else body,
             allow_redirects=False,
         )
+        return await (self._chatted(request, asked) if _is_chat(request, target) else asked)
+
+    async def _chatted(
+        self, request: Request, asked: Awaitable[aiohttp.ClientResponse]
+    ) -> aiohttp.ClientResponse:
+        """What a model begins to answer, in a span that ends when the whole answer has passed."""
+        model = getattr(request.state, "model", "")
+        request.state.chat = chat = Chat(model, "openai", self._upstream)
+        try:
+            return await asked
+        except BaseException as error:
+            chat.end(type(error).__name__)
+            raise
 
     async def _guide(
         self, request: Request, body: bytes, bank: str, ask: Ask
@@ -263,6 +277,7 @@ class Proxy:
         said = None if "content-encoding" in request.headers else conversation(body)
         if said is None:
             return body, {"memcollab-memory": "no-task"}, None
+        request.state.model = said.model
         attempt = request.headers.get("x-memcollab-run", "")
         key = hashlib.sha256(json.dumps([bank, said.model, said.task, attempt]).encode()).digest()
         try:
@@ -319,9 +334,15 @@ class _Passed(StreamingResponse):
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        failed = str(self.status_code) if self.status_code >= 400 else None
         try:
             await super().__call__(scope, receive, send)
+        except BaseException as error:
+            failed = type(error).__name__
+            raise
         finally:
+            if (chat := scope.get("state", {}).get("chat")) is not None:
+                chat.end(failed)
             if self._turn is not None:
                 self._recorder.put(self._turn)
             self._answer.close()  # a connection whose answer is whole was given back before
@@ -374,6 +395,10 @@ def target_of(scope: Scope) -> bytes:
     query = scope["query_string"]
     target: bytes = path.partition(b"/proxy/v1/")[2]
     return target + b"?" + query if query else target
+
+
+def _is_chat(request: Request, target: bytes) -> bool:
+    return request.method == "POST" and target.partition(b"?")[0] == b"chat/completions"
 
 
 def _text_of(header: bytes) -> str:

@@ -20,6 +20,7 @@ from memcollab.serve.http.requests import (
     asked_of,
     bank_name_of,
     caller_of,
+    changed_of,
     service_of,
     tenant_of,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "asked_of",
     "bank_name_of",
     "caller_of",
+    "changed_of",
     "service_of",
     "tenant_of",
     "view",

@@ -21,7 +21,7 @@ from memcollab.serve.http.requests import (
     tenant_of,
     versioned,
 )
-from memcollab.serve.watch import memory_span
+from memcollab.spans import memory_span
 
 router = versioned("recall")
 
@@ -53,16 +53,14 @@ async def recall(request: Request, body: RecallRequest) -> Response:
     Scope: `recall`."""
     caller_of(request, "recall")
     tenant = await tenant_of(request)
-    with memory_span("search_memory", tenant.name) as span:
-        found = await tenant.recall(
-            task=body.task,
-            agent=body.agent,
-            harness=body.harness,
-            category=body.category,
-            limit=body.limit,
-            store=body.store,
-        )
-        span["gen_ai.memory.record.count"] = len(found.entries)
+    found = await tenant.recall(
+        task=body.task,
+        agent=body.agent,
+        harness=body.harness,
+        category=body.category,
+        limit=body.limit,
+        store=body.store,
+    )
     request.state.timings = found.timings
     metrics = service_of(request).metrics
     metrics.recalls.labels("abstained" if found.abstained else "answered").inc()

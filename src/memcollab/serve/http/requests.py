@@ -17,6 +17,7 @@ from memcollab.serve.banks import Tenant
 from memcollab.serve.keys import Caller
 from memcollab.serve.problems import MEDIA_TYPE
 from memcollab.serve.service import Service
+from memcollab.spans import memory_span
 
 T = TypeVar("T")
 # Bytes of an upload that are held at once.
@@ -74,6 +75,13 @@ async def asked_of(request: Request, scope: str, ask: Callable[[Bank], T]) -> T:
     caller_of(request, scope)
     tenant = await tenant_of(request)
     return await to_thread.run_sync(lambda: ask(tenant.memory.bank))
+
+
+async def changed_of(request: Request, change: Callable[[Bank], T]) -> T:
+    """As ``asked_of``, for a curator's change to what the bank holds."""
+    caller_of(request, "curate")
+    with memory_span("update_memory", bank_name_of(request)):
+        return await asked_of(request, "curate", change)
 
 
 class Body(BaseModel):

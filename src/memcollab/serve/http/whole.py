@@ -16,11 +16,13 @@ from memcollab.bank import Screened
 from memcollab.serve.http.requests import (
     COPIED,
     asked_of,
+    bank_name_of,
     caller_of,
     json_answer,
     tenant_of,
     versioned,
 )
+from memcollab.spans import memory_span
 
 router = versioned("bank")
 _CHUNK = 2**18
@@ -101,6 +103,8 @@ async def import_(request: Request) -> Response:
         async for chunk in request.stream():
             await to_thread.run_sync(stream.write, chunk)
         stream.seek(0)
-        found = await to_thread.run_sync(memory.import_, stream)
+        with memory_span("upsert_memory", bank_name_of(request)) as span:
+            found = await to_thread.run_sync(memory.import_, stream)
+            span["gen_ai.memory.record.count"] = sum(found.new.values())
     refused = [asdict(line) for line in found.refused]
     return json_answer({**vars(found), "refused": refused})
