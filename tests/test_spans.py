@@ -21,6 +21,7 @@ from tests.serving import service_over, serving
 from tests.test_collab import WRITER, write_runs
 from tests.test_models import PROMPT, Server, server
 from tests.test_serve import SCOPES, send
+from tests.test_serve_mcp import over_http
 from tests.test_serve_proxy_recording import World
 from tests.upstream import CLOSE, upstream
 
@@ -203,6 +204,32 @@ def test_a_call_that_fails_says_how(server: tuple[str, type[Server]], spans: Spa
     (chat,) = spans.of("chat")
     assert (chat.attributes or {})["error.type"] == "ModelUnavailable"
     assert not chat.status.is_ok
+
+
+def test_recalls_through_every_door_are_counted_with_their_stages(world: World) -> None:
+    """`/v1`, `/mcp` and the proxy add to the same numbers; MCP's answer has the stages, too."""
+
+    async def over_mcp() -> None:
+        async with over_http(world.url) as client:
+            await client.call_tool("recall", {"task": TASK})
+
+    httpx.post(f"{world.url}/v1/recall", json={"task": TASK}).raise_for_status()
+    asyncio.run(over_mcp())
+    world.says({"role": "assistant", "content": "done"})
+    world.ask({"role": "user", "content": TASK})
+    numbers = httpx.get(f"{world.url}/metrics").text
+    told = re.findall(r"^memcollab_recalls_total\{.*\} ([\d.]+)", numbers, re.M)
+    assert sum(map(float, told)) == 3
+    assert 'memcollab_recall_stage_seconds_count{stage="embed"} 3.0' in numbers
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "recall", "arguments": {"task": TASK}},
+    }
+    accept = {"Accept": "application/json, text/event-stream"}
+    answer = httpx.post(f"{world.url}/mcp", json=call, headers=accept).raise_for_status()
+    assert "embed;dur=" in answer.headers["server-timing"]
 
 
 def test_no_span_is_made_where_nobody_receives_any() -> None:

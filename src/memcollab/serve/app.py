@@ -139,6 +139,7 @@ async def proxied(request: Request) -> Response:
     async def ask(task: str, model: str) -> Begun:
         tenant = await http.tenant_of(request)
         recall, stored = await tenant.recall_ahead(task=task, agent=model)
+        http.count_recall(request, recall)
         return Begun(recall, tenant.memory.bank, stored)
 
     wanted = request.headers.get("x-memcollab-record", "yes").lower() in _YES

@@ -33,7 +33,9 @@ class OfRequest:
     async def recall(self, request: Request, **asked: Any) -> Recall:
         http.caller_of(request, "recall")
         tenant = await http.tenant_of(request)
-        return await tenant.recall(store=True, **asked)
+        found = await tenant.recall(store=True, **asked)
+        http.count_recall(request, found)
+        return found
 
     async def read(self, request: Request, ask: Callable[[MemCollab], T]) -> T:
         http.caller_of(request, "recall")

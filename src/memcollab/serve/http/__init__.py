@@ -21,6 +21,7 @@ from memcollab.serve.http.requests import (
     bank_name_of,
     caller_of,
     changed_of,
+    count_recall,
     service_of,
     tenant_of,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "bank_name_of",
     "caller_of",
     "changed_of",
+    "count_recall",
     "service_of",
     "tenant_of",
     "view",

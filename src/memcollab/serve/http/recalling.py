@@ -16,6 +16,7 @@ from memcollab.serve.http.requests import (
     asked_of,
     bank_name_of,
     caller_of,
+    count_recall,
     json_answer,
     service_of,
     tenant_of,
@@ -61,11 +62,7 @@ async def recall(request: Request, body: RecallRequest) -> Response:
         limit=body.limit,
         store=body.store,
     )
-    request.state.timings = found.timings
-    metrics = service_of(request).metrics
-    metrics.recalls.labels("abstained" if found.abstained else "answered").inc()
-    for stage, spent in found.timings.items():
-        metrics.stages.labels(stage).observe(spent / 1000)
+    count_recall(request, found)
     return Response(_recall_json(found), media_type="application/json")
 
 

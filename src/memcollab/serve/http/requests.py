@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from memcollab.bank import Bank, reporter
 from memcollab.errors import UsageError
+from memcollab.records import Recall
 from memcollab.serve.banks import Tenant
 from memcollab.serve.keys import Caller
 from memcollab.serve.problems import MEDIA_TYPE
@@ -82,6 +83,16 @@ async def changed_of(request: Request, change: Callable[[Bank], T]) -> T:
     caller_of(request, "curate")
     with memory_span("update_memory", bank_name_of(request)):
         return await asked_of(request, "curate", change)
+
+
+def count_recall(request: Request, recall: Recall) -> None:
+    """Tell the numbers, and the answer's ``Server-Timing``, what an agent was told and how long
+    that took."""
+    request.state.timings = recall.timings
+    metrics = service_of(request).metrics
+    metrics.recalls.labels("abstained" if recall.abstained else "answered").inc()
+    for stage, spent in recall.timings.items():
+        metrics.stages.labels(stage).observe(spent / 1000)
 
 
 class Body(BaseModel):
