@@ -676,7 +676,10 @@ def test_a_key_opens_the_pages_and_signing_out_shuts_them(
     assert "signed out" in page.get_by_role("status").inner_text()
     assert httpx.get(f"{address}/ours/pages/", cookies={"memcollab": held}).status_code == 303
     told = service.ledger.rows(AUDIT.select())
-    assert [(row["action"], row["who"]) for row in told][:1] == [("POST /pages/sign-in", "ada")]
+    assert [(row["action"], row["who"]) for row in told][:2] == [
+        ("key create", "operator"),
+        ("POST /pages/sign-in", "ada"),
+    ]
 
 
 def sent(address: str, cookie: str, path: str, **form: str) -> httpx.Response:
@@ -844,6 +847,47 @@ def test_behind_tls_the_cookie_is_bound_to_it(guarded: tuple[str, Service]) -> N
         r"__Host-memcollab=[\w-]{43}; Path=/; HttpOnly; SameSite=Strict; Secure",
         shown.headers["set-cookie"],
     )
+
+
+@pytest.mark.parametrize("theirs", ['prefs={"a":1}', "a b=1", "=", "x", 'q="', "é=1"])
+def test_cookies_of_other_programs_break_no_form(guarded: tuple[str, Service], theirs: str) -> None:
+    """All programs of one host share its cookies, and some hold what no standard allows."""
+    address, service = guarded
+    bank = service.banks.tenant("ours").memory.bank
+    found = bank.constraints(status="active", limit=1)[0]
+    cookie, token = session(service, key_of(service, "recall", "curate"))
+    for cookies, status in (
+        (f"{theirs}; memcollab={cookie}", "retired"),
+        (f"memcollab={cookie}; {theirs}", "active"),
+    ):
+        answer = httpx.post(
+            f"{address}/ours/pages/constraints/{found.id}/status",
+            data={"token": token, "status": status},
+            headers={"Origin": address, "Cookie": cookies.encode("latin-1")},
+        )
+        assert answer.status_code == 303, answer.text
+        assert bank.constraint(found.id).status == status
+
+
+@pytest.mark.parametrize(("scheme", "status"), [("http", 403), ("https", 303)])
+def test_signing_in_from_afar_needs_https_and_says_so(
+    guarded: tuple[str, Service], scheme: str, status: int
+) -> None:
+    """Over plain HTTP a client never sends the cookie back, so opening the page again would not
+    help; behind TLS it does."""
+    address, service = guarded
+    headers = {"Host": "memory.example", "Origin": f"{scheme}://memory.example"}
+    with httpx.Client(base_url=address, headers=headers) as browser:
+        shown = browser.get("/pages/sign-in")
+        (token,) = re.findall(r'name="token" value="(\w+)"', shown.text)
+        kept = {"Cookie": shown.headers["set-cookie"].partition(";")[0]}
+        form = {"token": token, "key": key_of(service, "recall")}
+        answer = browser.post(
+            "/pages/sign-in", data=form, headers=kept if scheme == "https" else {}
+        )
+    assert answer.status_code == status
+    assert ("open it by https://" in answer.text) == (scheme == "http")
+    assert "open the page again" not in answer.text
 
 
 def test_signing_in_leads_to_no_other_place(guarded: tuple[str, Service]) -> None:
@@ -1039,7 +1083,10 @@ def test_replicas_over_postgresql_share_sessions_and_decisions(
         )
         assert "misleads" in shown.text
         told = two.ledger.rows(AUDIT.select())
-        assert [row["action"] for row in told] == ["POST /pages/constraints/{id}/status"]
+        assert [row["action"] for row in told] == [
+            "key create",
+            "POST /pages/constraints/{id}/status",
+        ]
 
 
 # ---- files

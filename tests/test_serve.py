@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import io
 import itertools
 import json
@@ -47,7 +48,7 @@ from memcollab.serve import jobs, problems, replays, watch
 from memcollab.serve.app import build_app
 from memcollab.serve.gate import Rates
 from memcollab.serve.http import learning
-from memcollab.serve.ledger import ANSWERS, Ledger, ago
+from memcollab.serve.ledger import ANSWERS, AUDIT, Ledger, ago
 from memcollab.serve.opening import keyring
 from memcollab.serve.replays import Replays
 from memcollab.serve.run import check_bind, is_loopback
@@ -150,6 +151,10 @@ def test_what_loopback_is(host: str, alone: bool) -> None:
         {"Host": "evil.example"},
         {"X-Forwarded-For": "203.0.113.5"},
         {"Forwarded": "for=203.0.113.5"},
+        {"Via": "1.1 cache.example"},
+        {"X-Real-IP": "203.0.113.5"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Forwarded-Prefix": "/memory"},
     ],
 )
 def test_a_web_page_or_a_proxy_is_no_neighbour(url: str, header: dict[str, str]) -> None:
@@ -158,6 +163,18 @@ def test_a_web_page_or_a_proxy_is_no_neighbour(url: str, header: dict[str, str])
     refused = httpx.get(f"{url}/v1/stats", headers=header)
     assert refused.status_code == 401
     assert problem(refused)["type"].endswith(":KeyNeeded")
+
+
+def test_what_a_silent_proxy_forwards_needs_a_key_where_keys_are_asked_for(team: Path) -> None:
+    """A proxy that names its target as the host and adds no header looks like a neighbour:
+    `--require-key` shuts it out, and whoever has a key is let through."""
+    service = service_over(team, require_key=True)
+    token, _ = service.keyring.create("ada", ["recall"])
+    with serving(service) as url:
+        host = {"Host": url.removeprefix("http://")}
+        assert httpx.get(f"{url}/v1/stats", headers=host).status_code == 401
+        assert httpx.get(f"{url}/pages/", headers=host).status_code == 303
+        assert httpx.get(f"{url}/v1/stats", headers=host | bearer(token)).is_success
 
 
 def test_a_key_is_shown_once_and_stored_hashed(team: Path) -> None:
@@ -438,7 +455,8 @@ def test_every_write_is_audited_and_no_reading_is(two: tuple[str, Service]) -> N
         memory.bank.set_status(constraint.id, "quarantined", reason="to be looked at")
         memory.bank.stats()
         assert memory.bank.history(constraint.id)[-1].actor == f"ada ({key.id})"
-    found = httpx.get(f"{url}/ours/v1/audit", headers=bearer(token)).json()
+    made, *found = httpx.get(f"{url}/ours/v1/audit", headers=bearer(token)).json()
+    assert made["action"] == "key create"
     assert [(row["who"], row["key"], row["action"]) for row in found] == [
         ("ada", key.id, "POST /v1/outcomes"),
         ("ada", key.id, "POST /v1/constraints/{id}/status"),
@@ -449,6 +467,93 @@ def test_every_write_is_audited_and_no_reading_is(two: tuple[str, Service]) -> N
         f"{url}/v1/audit", params={"since": found[0]["number"]}, headers=bearer(token)
     )
     assert later.json() == found[1:]
+
+
+def test_who_made_and_who_revoked_a_key_is_in_the_audit(two: tuple[str, Service]) -> None:
+    """Each once, with the key's name and id and never its secret; a key of one bank in that bank's
+    audit, one of every bank for who has one."""
+    url, service = two
+    root, first = service.keyring.create("root", ["admin"], by="grace")
+    token, key = service.keyring.create("ada", ["recall"], "ours", by="grace")
+    service.keyring.revoke(key.id, by="carl")
+    service.keyring.revoke(key.id, by="eve")
+
+    def audit(path: str) -> list[tuple[str, str, str, str | None]]:
+        answer = httpx.get(f"{url}{path}/v1/audit", headers=bearer(root))
+        assert token.split("_", 2)[2] not in answer.text
+        return [(row["action"], row["target"], row["who"], row["key"]) for row in answer.json()]
+
+    ours = [
+        ("key create", f"ada ({key.id})", "grace", None),
+        ("key revoke", f"ada ({key.id})", "carl", None),
+    ]
+    assert audit("/ours") == ours
+    assert audit("/theirs") == []
+    assert audit("") == [("key create", f"root ({first.id})", "grace", None), *ours]
+
+
+def test_a_key_that_the_audit_cannot_take_down_is_not_made(team: Path) -> None:
+    """Nor is one revoked: both are there, or neither."""
+    service = service_over(team)
+    _, key = service.keyring.create("ada", ["recall"])
+    with service.ledger._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE audit RENAME TO gone")
+    with pytest.raises(errors.BankError, match="ledger"):
+        service.keyring.create("bob", ["recall"])
+    with pytest.raises(errors.BankError, match="ledger"):
+        service.keyring.revoke(key.id)
+    assert service.keyring.list() == [key]
+    service.close()
+
+
+@pytest.mark.parametrize("key", [None, "one"])
+def test_a_write_that_the_audit_cannot_take_down_is_told_and_logged(
+    team: Path, caplog: pytest.LogCaptureFixture, key: str | None
+) -> None:
+    """503 says that it was done; numbers count what was answered, and the log has the lost row.
+    Under its Idempotency-Key it can be sent again, and is then in the audit, done once."""
+    service = service_over(team)
+    headers = {"Idempotency-Key": key} if key else {}
+    with serving(service) as url, httpx.Client(base_url=url, headers=headers) as client:
+        with service.ledger._engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE audit RENAME TO gone")
+        answer = client.post("/v1/snapshots", json={"name": "monday"})
+        assert answer.status_code == 503
+        said = problem(answer)
+        assert "what was asked was done" in said["detail"]
+        assert said["next"].startswith("do not send it again")
+        assert [one["name"] for one in client.get("/v1/snapshots").json()] == ["monday"]
+        numbers = client.get("/metrics").text
+        assert 'method="POST",route="/v1/snapshots",status="503"} 1.0' in numbers
+        assert 'status="201"' not in numbers
+        (lost,) = [one for one in caplog.records if "not in the audit" in one.getMessage()]
+        row = vars(lost)["fields"]
+        assert (row["action"], row["who"], row["status"]) == ("POST /v1/snapshots", "loopback", 201)
+        assert row["request"] == said["request_id"]
+        with service.ledger._engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE gone RENAME TO audit")
+        if key:
+            again = client.post("/v1/snapshots", json={"name": "monday"})
+            assert (again.status_code, again.json()["name"]) == (201, "monday")
+            assert [row["target"] for row in client.get("/v1/audit").json()] == ["/v1/snapshots"]
+
+
+def test_a_page_says_that_the_audit_lacks_what_a_form_did(team: Path) -> None:
+    """Whoever decides on a page reads it there."""
+    service = service_over(team)
+    with serving(service) as url, httpx.Client(base_url=url, headers={"Origin": url}) as browser:
+        id = browser.get("/v1/constraints").json()["constraints"][0]["id"]
+        shown = browser.get(f"/pages/constraints/{id}").text
+        token = re.search(r'name="token" value="(\w+)"', shown)
+        assert token is not None
+        with service.ledger._engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE audit RENAME TO gone")
+        form = {"token": token[1], "status": "retired"}
+        answer = browser.post(f"/pages/constraints/{id}/status", data=form)
+        assert answer.status_code == 503
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "asked was done" in answer.text
+        assert browser.get(f"/v1/constraints/{id}").json()["constraint"]["status"] == "retired"
 
 
 # ---- idempotency
@@ -639,6 +744,83 @@ def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
     at[0] += 0.2
     rates.take("ada")
     Rates(0).take("ada")
+
+
+def lookups_of_keys(service: Service) -> list[str]:
+    """Grows by a statement for each time that the ledger is asked for keys."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "FROM keys" in statement:
+            asked.append(statement)
+
+    sa.event.listen(service.ledger._engine, "before_cursor_execute", note)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("path", "guess"),
+    [
+        ("/v1/stats", "Authorization: Bearer mc_{}_x"),
+        ("/v1/stats", "Accept: {}"),
+        ("/proxy/v1/models", "X-MemCollab-Key: mc_{}_x"),
+        ("/pages/", "Cookie: memcollab={}"),
+    ],
+)
+def test_guessing_keys_is_slow_and_holds_up_no_valid_key(team: Path, path: str, guess: str) -> None:
+    """Wrong keys and cookies, and missing ones, are counted by address: what is over the rate is
+    refused before a key is looked up. A key that has opened something goes on."""
+    service = service_over(team, require_key=True, limits=Limits(rate=1))
+    token, _ = service.keyring.create("ada", ["recall"])
+    name, _, value = guess.partition(": ")
+    with serving(service) as url, httpx.Client(base_url=url) as client:
+        assert client.get("/v1/stats", headers=bearer(token)).is_success
+        asked = lookups_of_keys(service)
+        began = time.monotonic()
+        told = [client.get(path, headers={name: value.format(n)}).status_code for n in range(20)]
+        in_time = 2 + time.monotonic() - began
+        assert told[0] in (303, 401)
+        assert told.count(429) >= 20 - in_time
+        assert len(asked) <= in_time
+        assert client.get("/v1/stats", headers=bearer(token)).is_success
+
+
+def test_a_revoked_key_is_counted_as_any_other_wrong_one(team: Path) -> None:
+    """It was known to open something, and does not any more."""
+    service = service_over(team, require_key=True, limits=Limits(rate=1))
+    token, key = service.keyring.create("ada", ["recall"])
+    with serving(service) as url, httpx.Client(base_url=url) as client:
+        assert client.get("/v1/stats", headers=bearer(token)).is_success
+        service.keyring.revoke(key.id)
+        told = [client.get("/v1/stats", headers=bearer(token)).status_code for _ in range(20)]
+    assert told[0] == 401
+    assert told[-1] == 429
+
+
+def test_asking_whether_it_is_ready_costs_one_look_a_second(team: Path) -> None:
+    """Whoever asks often is told what the last look found, a failure too, until the next."""
+    service = service_over(team)
+    with serving(service) as url, httpx.Client(base_url=url) as client:
+        asked = lookups_of_keys(service)
+        began = time.monotonic()
+
+        def until(status: int) -> list[int]:
+            told = [client.get("/readyz").status_code]
+            while told[-1] != status:
+                told.append(client.get("/readyz").status_code)
+                assert time.monotonic() < began + 30
+            return told
+
+        with service.ledger._engine.begin() as connection:
+            assert until(200) == [200]
+            connection.exec_driver_sql("ALTER TABLE keys RENAME TO gone")
+        asked_often = until(503)
+        with service.ledger._engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE gone RENAME TO keys")
+        asked_often += until(200)
+        assert len(asked) <= 1 + time.monotonic() - began
+    assert len(asked_often) > 10
+    assert set(asked_often) == {200, 503}
 
 
 # ---- answers
@@ -1223,6 +1405,11 @@ def test_serve_and_key_work_from_the_command_line(tmp_path: Path) -> None:
         assert memcollab("bank", "stats", *target)["error"]["kind"] == "KeyNeeded"
         memcollab("key", "revoke", made["id"], *banks)
         assert memcollab("key", "list", *banks)["keys"][0]["revoked"]
+        rows = Ledger(tmp_path / ".server.db").rows(sa.select(AUDIT).order_by(AUDIT.c.number))
+        assert [(row["action"], row["who"]) for row in rows if row["key"] is None] == [
+            ("key create", getpass.getuser()),
+            ("key revoke", getpass.getuser()),
+        ]
     finally:
         process.terminate()
         process.wait(30)

@@ -364,7 +364,10 @@ def test_changes_are_in_the_audit_by_their_tool_and_questions_are_not(
     asyncio.run(ask())
     bearer = {"Authorization": f"Bearer {root}"}
     rows = httpx.get(f"{url}/ours/v1/audit", headers=bearer).json()
-    assert [(row["key"], row["action"]) for row in rows] == [(made.id, "MCP report_outcome")]
+    assert [(row["key"], row["action"]) for row in rows] == [
+        (None, "key create"),
+        (made.id, "MCP report_outcome"),
+    ]
 
 
 def test_a_page_of_another_origin_may_not_call(two: tuple[str, Service], bank: Path) -> None:

@@ -273,7 +273,8 @@ def test_who_sent_a_run_stands_in_the_audit(world: World, scopes: list[str]) -> 
     assert world.ask(USER, **sent) == recall
     world.until(recorded=3)
     (run,) = world.runs()
-    (row,) = httpx.get(f"{world.url}/v1/audit").json()
+    made, row = httpx.get(f"{world.url}/v1/audit").json()
+    assert made["target"] == key.id
     assert (row["who"], row["key"], row["bank"], row["status"]) == ("ada", key.id, "team", 200)
     assert row["action"] == "POST /proxy/v1/chat/completions"
     assert row["target"] == f"/v1/recalls/{run.run}"

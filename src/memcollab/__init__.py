@@ -18,7 +18,7 @@ next task. This docstring is the map; the folder is the sentence:
       collab          the one object users hold; the only file that knows the order above
       bench           lets models attempt tasks in a sandbox; the logs are runs
     what the path stands on
-      records, recipe, models, embed, errors, patterns
+      records, recipe, models, embed, errors, patterns, spans
       scrub           takes secrets and personal data out of all that comes in
     the doors
       settings, cli

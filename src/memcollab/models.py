@@ -28,6 +28,7 @@ import orjson
 
 from memcollab.errors import ModelError, ModelUnavailable, UsageError
 from memcollab.records import Rejected, Usage
+from memcollab.spans import Chat
 
 RECORDED = "recorded:"
 
@@ -239,6 +240,17 @@ class LiveModel:
 
     async def ask(self, prompt: Prompt) -> Answer:
         """Ask the server; errors as in ``LanguageModel.ask``."""
+        chat = Chat(self._model.model_name, self._model.system, self._model.base_url)
+        try:
+            answer = await self._answer(prompt)
+        except BaseException as error:
+            chat.end(type(error).__name__)
+            raise
+        spent = answer.usage
+        chat.end(input_tokens=spent.input_tokens, output_tokens=spent.output_tokens)
+        return answer
+
+    async def _answer(self, prompt: Prompt) -> Answer:
         from pydantic_ai import exceptions as failed
         from pydantic_ai.direct import model_request
 

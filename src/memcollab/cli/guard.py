@@ -5,7 +5,6 @@ Every command that changes the bank takes ``--dry-run``, which tells what would 
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +65,7 @@ def approve(
     from memcollab.cli import show
 
     with _bank(bank, write=True) as opened:
-        found = opened.approve(constraint_id, actor=_actor(by), reason=reason)
+        found = opened.approve(constraint_id, actor=options.actor(by), reason=reason)
     show.constraints([found], as_json=as_json)
 
 
@@ -87,7 +86,7 @@ def edit(
 
     with settings.load(bank=bank).collab(create=False) as memory:
         words = {"when": when, "enforce": enforce, "avoid": avoid}
-        found = memory.edit(constraint_id, **words, actor=_actor(by), reason=reason)
+        found = memory.edit(constraint_id, **words, actor=options.actor(by), reason=reason)
     show.constraints([found], as_json=as_json)
 
 
@@ -159,7 +158,7 @@ def retract(
     with _bank(bank, write=True) as opened:
         done = opened.retract(
             *ids,
-            actor=_actor(by),
+            actor=options.actor(by),
             reason=reason,
             restore=restore,
             needed=_needed(),
@@ -197,7 +196,7 @@ def rollback(
     from memcollab.cli import guard_show
 
     with _bank(bank, write=True) as opened:
-        done = opened.rollback(to, actor=_actor(by), reason=reason, dry_run=dry_run)
+        done = opened.rollback(to, actor=options.actor(by), reason=reason, dry_run=dry_run)
     guard_show.rolled_back(done, dry_run=dry_run, as_json=as_json)
 
 
@@ -261,7 +260,7 @@ def _set_trust(
 
     with _bank(bank, write=True) as opened:
         done = opened.set_trust(
-            source, value, actor=_actor(by), reason=reason, needed=_needed(), dry_run=dry_run
+            source, value, actor=options.actor(by), reason=reason, needed=_needed(), dry_run=dry_run
         )
     guard_show.decided(done, dry_run=dry_run, as_json=as_json)
 
@@ -281,10 +280,3 @@ def _needed() -> int:
     from memcollab.recipe import recipe
 
     return recipe(settings.load().recipe).independent_sources
-
-
-def _actor(by: str | None) -> str:
-    try:
-        return by or getpass.getuser()
-    except (OSError, KeyError):  # a user without a name, as in some containers
-        return "operator"

@@ -31,7 +31,7 @@ def create(
     from memcollab.serve.opening import keyring
 
     with keyring(bank, banks) as keys:
-        token, key = keys.create(name, scope or ["recall", "record"], for_)
+        token, key = keys.create(name, scope or ["recall", "record"], for_, by=options.actor())
     show.key(token, key, as_json=as_json)
 
 
@@ -61,4 +61,4 @@ def revoke(
     from memcollab.serve.opening import keyring
 
     with keyring(bank, banks) as keys:
-        show.keys([keys.revoke(key_id)], as_json=as_json)
+        show.keys([keys.revoke(key_id, by=options.actor())], as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -38,3 +39,11 @@ WriterUrl = Annotated[
 Mapping = Annotated[
     Path | None, typer.Option("--map", "-m", help="TOML file that says how to read foreign runs.")
 ]
+
+
+def actor(by: str | None = None) -> str:
+    """Who does it, as a log calls them: whoever is named, else the user of this machine."""
+    try:
+        return by or getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return "operator"

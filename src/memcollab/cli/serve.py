@@ -21,7 +21,10 @@ def serve(
         typer.Option("--reuse-port", help="Share the port with servers that say so, too."),
     ] = False,
     require_key: Annotated[
-        bool, typer.Option("--require-key", help="Ask for a key on loopback, too.")
+        bool,
+        typer.Option(
+            "--require-key", help="Ask for a key on loopback, too; behind a proxy always say it."
+        ),
     ] = False,
     writer: options.Writer = None,
     writer_url: options.WriterUrl = None,
@@ -29,7 +32,7 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1, help="MiB of a request.")] = 8,
     max_upload: Annotated[int, typer.Option(min=1, help="MiB of an upload or import.")] = 1024,
     rate: Annotated[
-        int, typer.Option(min=0, help="Requests a second of one key; 0 is no limit.")
+        int, typer.Option(min=0, help="Requests a second, of a key or address; 0 is no limit.")
     ] = 1000,
     upstream: Annotated[
         str | None,

@@ -18,7 +18,7 @@ and stand on
     ledger    what a server keeps beside its banks: keys, audit, answers given, jobs
     keys      who calls, and what a key opens
     problems  the one table from our errors to HTTP
-    watch     logs, metrics, spans
+    watch     logs, metrics, whose trace it is
     run       binds and serves, and stops without losing what it acknowledged
 
 **To add a door**: write a module with a FastAPI router (or an ASGI app), add it to ``DOORS`` in

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -38,6 +40,7 @@ whose `detail` says what happened, what is valid and what to do next."""
 DOORS = (*http.ROUTERS, routes.router, routes.entrance)
 # Whoever asks for anything else than a record does not want one.
 _YES = frozenset("yes true on 1".split())
+_READY_SECONDS = 1.0
 
 
 def build_app(service: Service) -> FastAPI:
@@ -55,6 +58,7 @@ def build_app(service: Service) -> FastAPI:
         exception_handlers=_HANDLERS,
     )
     app.state.service = service
+    app.state.readiness = Readiness(service)
     # A request is held against each route in turn: first those that are asked most and are but one.
     app.add_api_route(
         "/proxy/v1/{path:path}",
@@ -136,6 +140,7 @@ async def proxied(request: Request) -> Response:
     async def ask(task: str, model: str, harness: str | None) -> Begun:
         tenant = await http.tenant_of(request)
         recall, stored = await tenant.recall_ahead(task=task, agent=model, harness=harness)
+        http.count_recall(request, recall)
         return Begun(recall, tenant.memory.bank, stored)
 
     wanted = request.headers.get("x-memcollab-record", "yes").lower() in _YES
@@ -158,13 +163,36 @@ async def readyz(request: Request) -> Response:
     service: Service = request.app.state.service
     if service.closing:
         return JSONResponse({"status": "closing"}, 503)
-    await to_thread.run_sync(_look, service)
+    await request.app.state.readiness.check()
     return JSONResponse({"status": "ready"})
 
 
-def _look(service: Service) -> None:
-    service.keyring.list()
-    service.banks.names()
+class Readiness:
+    """Looks whether a service can be used. It is asked without a key, so it looks once in
+    ``_READY_SECONDS``, however often it is asked."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._looking = asyncio.Lock()
+        self._until = 0.0
+        self._failure: MemCollabError | None = None
+
+    async def check(self) -> None:
+        """Raises: BankError: the ledger or the banks' place cannot be read."""
+        async with self._looking:
+            if time.monotonic() >= self._until:
+                self._failure = await to_thread.run_sync(self._look)
+                self._until = time.monotonic() + _READY_SECONDS
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+
+    def _look(self) -> MemCollabError | None:
+        try:
+            self._service.keyring.list()
+            self._service.banks.names()
+        except MemCollabError as error:
+            return error
+        return None
 
 
 async def metrics(request: Request) -> Response:

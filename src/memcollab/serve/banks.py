@@ -18,6 +18,7 @@ from memcollab.errors import BankError, MemCollabError, NotFound
 from memcollab.records import Recall
 from memcollab.serve.places import check_name, place_at
 from memcollab.serve.watch import LOG
+from memcollab.spans import memory_span
 
 _GROUP = 256
 # How long a watcher waits for news before it looks whether it is to end, rests between two, and
@@ -113,6 +114,12 @@ class Tenant:
         return recall, asyncio.create_task(self._keeper.keep(recall))
 
     async def _recalled(self, store: bool, asked: dict[str, Any]) -> Recall:
+        with memory_span("search_memory", self.name) as span:
+            recall = await self._searched(store, asked)
+            span["gen_ai.memory.record.count"] = len(recall.entries)
+        return recall
+
+    async def _searched(self, store: bool, asked: dict[str, Any]) -> Recall:
         if self._watcher is not None:
             recall = await to_thread.run_sync(self._refreshed_recall, store, asked)
         elif self._is_warm() and self._lock.acquire(blocking=False):

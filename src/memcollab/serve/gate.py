@@ -9,9 +9,11 @@ door may leave ``timings`` there, milliseconds by stage, for the ``Server-Timing
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import formatdate
 from typing import Any
 from uuid import uuid4
@@ -20,7 +22,7 @@ from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memcollab.errors import KeyNeeded, MemCollabError, NotFound, TryLater
+from memcollab.errors import BankError, KeyNeeded, MemCollabError, NotFound, TryLater
 from memcollab.serve.keys import NEIGHBOUR, Caller
 from memcollab.serve.ledger import AUDIT, now
 from memcollab.serve.pages import SIGN_IN, is_page, refusal
@@ -42,7 +44,8 @@ _UNAUDITED = frozenset({"/v1/recall", "/pages/recall", "/mcp"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.I)
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+# Headers by which a proxy shows that it is one; some are set up to show nothing.
+_FORWARDED = re.compile(r"forwarded|via|x-real-ip|x-forwarded-.+")
 
 
 class Gate:
@@ -52,12 +55,13 @@ class Gate:
         self._app = app
         self._service = service
         self._rates = Rates(service.limits.rate)
+        self._openers = Openers(self._rates)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = _Visit(scope, send, self._service)
+        visit = _Visit(scope, receive, send, self._service)
         metrics = self._service.metrics
         metrics.open.inc()
         try:
@@ -89,35 +93,33 @@ class Gate:
         await self._app(visit.scope, bounded, visit.send)
 
     async def _caller(self, visit: _Visit) -> Caller:
-        if is_page(visit.path):
-            return await to_thread.run_sync(self._reader, visit)
-        given, valid = visit.headers.get("authorization", ""), "Authorization: Bearer KEY"
-        if visit.path.startswith(PROXY):  # there, Authorization is upstream's
-            given, valid = (
-                f"Bearer {visit.headers.get('x-memcollab-key', '')}",
-                "X-MemCollab-Key: KEY",
+        page = is_page(visit.path)
+        shown: str = visit.scope["state"]["cookie"] if page else visit.token
+        if not self._service.require_key and visit.is_neighbour:
+            if not shown:
+                return NEIGHBOUR
+            if page:
+                return await self._reader(shown) or NEIGHBOUR
+        with self._openers.counted(shown, visit.address):
+            if page:
+                if (reader := await self._reader(shown)) is not None:
+                    return reader
+                raise KeyNeeded(
+                    "these pages need a key. Valid: one with the scope 'recall', and 'curate' to "
+                    "change anything. Next: sign in; "
+                    "memcollab key create --scope recall --scope curate"
+                )
+            if shown:
+                return await to_thread.run_sync(self._service.keyring.caller, shown)
+            raise KeyNeeded(
+                f"this needs a key, and none was sent. Valid: the header `{visit.key_header}`; "
+                "without one only programs on the server's own machine that call it directly, and "
+                "only if it listens there alone. Next: memcollab key create"
             )
-        scheme, _, token = given.partition(" ")
-        if scheme.lower() == "bearer" and token:
-            return await to_thread.run_sync(self._service.keyring.caller, token.strip())
-        if not self._service.require_key and visit.is_neighbour:
-            return NEIGHBOUR
-        raise KeyNeeded(
-            f"this needs a key, and none was sent. Valid: the header `{valid}`; "
-            "without one only programs on the server's own machine that call it directly, and only "
-            "if it listens there alone. Next: memcollab key create"
-        )
 
-    def _reader(self, visit: _Visit) -> Caller:
-        signed_in = self._service.sessions.caller(visit.scope["state"]["cookie"])
-        if signed_in is not None:
-            return signed_in
-        if not self._service.require_key and visit.is_neighbour:
-            return NEIGHBOUR
-        raise KeyNeeded(
-            "these pages need a key. Valid: one with the scope 'recall', and 'curate' to change "
-            "anything. Next: sign in; memcollab key create --scope recall --scope curate"
-        )
+    async def _reader(self, cookie: str) -> Caller | None:
+        """Who is signed in with that cookie, if anybody is."""
+        return await to_thread.run_sync(self._service.sessions.caller, cookie) if cookie else None
 
     def _bank(self, visit: _Visit, caller: Caller) -> str | None:
         name = visit.bank or caller.bank or self._service.banks.default
@@ -141,7 +143,7 @@ class Rates:
         self._rate = rate
         self._held: dict[str, tuple[float, float]] = {}
 
-    def take(self, who: str) -> None:
+    def take(self, who: str, whose: str = "of one caller") -> None:
         """Raises: TryLater: asked too often."""
         if not self._rate:
             return
@@ -154,16 +156,53 @@ class Rates:
         if tokens < 1:
             wait = (1 - tokens) / self._rate
             raise TryLater(
-                f"more than {self._rate:g} requests a second of one caller. "
+                f"more than {self._rate:g} requests a second {whose}. "
                 f"Next: wait {wait:.1f} seconds, then send it again",
                 retry_after=wait,
             )
+
+    def give_back(self, who: str) -> None:
+        """What was taken last is not counted."""
+        if who in self._held:
+            tokens, at = self._held[who]
+            self._held[who] = (tokens + 1, at)
+
+
+class Openers:
+    """Which keys and cookies have opened something. Any other, and who shows none, is counted by
+    address before anything is looked up, so that guessing is slow and costs little; who is known
+    here is not held up by those who guess from the same address."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+        self._known: set[bytes] = set()
+
+    @contextmanager
+    def counted(self, shown: str, address: str) -> Iterator[None]:
+        """For the block that finds out whom ``shown`` is of. Raises: TryLater: too many that opened
+        nothing came from this address."""
+        digest = hashlib.sha256(shown.encode("utf-8", "surrogateescape")).digest()
+        if digest in self._known:
+            try:
+                yield
+            except KeyNeeded:
+                self._known.discard(digest)
+                raise
+            return
+        stranger = f"no key, {address}"
+        self._rates.take(stranger, "without a valid key from one address")
+        yield
+        self._rates.give_back(stranger)
+        if len(self._known) > 10_000:
+            self._known.clear()
+        self._known.add(digest)
 
 
 class _Visit:
     """One request on its way through."""
 
-    def __init__(self, scope: Scope, send: Send, service: Service) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
+        self._receive = receive
         self._send = send
         self._service = service
         self._began = time.perf_counter()
@@ -174,6 +213,7 @@ class _Visit:
         self.id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         self.bank, self.path = _split(scope["path"])
         self.status = 0
+        self._replaced = False
         self.method = scope["method"]
         self.address = (scope.get("client") or ("?",))[0]
         state = {**scope.get("state", {}), "request_id": self.id, "bank_name": self.bank}
@@ -185,6 +225,20 @@ class _Visit:
             state["cookie"] = cookie_of(self.headers, loopback=self.is_loopback)
         self.scope = {**scope, "path": self.path, "raw_path": raw, "state": state}
         # What a framework leaves in the scope (the route it chose) is read from this very one.
+
+    @property
+    def key_header(self) -> str:
+        """Where a program shows its key; to the proxy, Authorization is upstream's."""
+        proxied = self.path.startswith(PROXY)
+        return "X-MemCollab-Key: KEY" if proxied else "Authorization: Bearer KEY"
+
+    @property
+    def token(self) -> str:
+        """The key that a program shows; "" where it shows none."""
+        if self.path.startswith(PROXY):
+            return self.headers.get("x-memcollab-key", "").strip()
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
 
     @property
     def is_open(self) -> bool:
@@ -202,14 +256,14 @@ class _Visit:
 
     @property
     def is_neighbour(self) -> bool:
-        """Whether it came from this machine, and from no proxy or browser page (but our own) that
-        anyone else may be behind."""
+        """Whether it came from this machine, and from no browser page (but our own) or proxy that
+        anyone else may be behind, as far as a proxy says that it is one."""
         ours = self.headers.get("origin") in (None, f"http://{self.headers.get('host', '')}")
         return (
             (self.address in ("127.0.0.1", "::1", "testclient"))
             and self.is_loopback
             and (ours or self._is_own_form)
-            and not any(name in self.headers for name in _FORWARDED)
+            and not any(map(_FORWARDED.fullmatch, self.headers))
         )
 
     @property
@@ -217,17 +271,31 @@ class _Visit:
         return is_page(self.path) and is_own_origin(self.headers)
 
     async def send(self, message: Message) -> None:
+        """Pass an answer on; that of a write when it is in the audit. If it cannot be put there,
+        the answer says so, and the log has what the audit lacks."""
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start" and self._is_write(message["status"]):
+            row = self._audited(message["status"])
+            try:
+                await to_thread.run_sync(self._service.ledger.add, AUDIT, row)
+            except Exception as error:  # noqa: BLE001 - it is answered with 503 and logged
+                self._replaced = True
+                lost = {**row, "error": str(error)}
+                LOG.error("a write is not in the audit", extra={"fields": lost})
+                await refusal(_unaudited(), self.scope)(self.scope, self._receive, self._out)
+                return
+        await self._out(message)
+
+    async def _out(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self._is_write:
-                await to_thread.run_sync(self._audit)
             headers = list(message["headers"])
             message = {**message, "headers": [*headers, *self._headers(dict(headers))]}
         await self._send(message)
 
-    @property
-    def _is_write(self) -> bool:
-        done = self.status < 400 and self.method not in _SAFE
+    def _is_write(self, status: int) -> bool:
+        done = status < 400 and self.method not in _SAFE
         ours = self.path not in _UNAUDITED and not self.path.startswith(PROXY)
         audited = ours or "audited" in self.scope["state"]
         return done and audited and self._who is not None
@@ -253,19 +321,19 @@ class _Visit:
             (b"x-content-type-options", b"nosniff"),
         ]
 
-    def _audit(self) -> None:
+    def _audited(self, status: int) -> dict[str, Any]:
+        """What the audit keeps of it."""
         caller = self._who or NEIGHBOUR
-        row = {
+        return {
             "at": now(),
             "bank": self.scope["state"].get("bank_name"),
             "key": caller.key,
             "who": caller.name,
             "action": self.scope["state"].get("audited") or f"{self.method} {self.route}",
             "target": self.path,
-            "status": self.status,
+            "status": status,
             "request": self.id,
         }
-        self._service.ledger.add(AUDIT, row)
 
     @property
     def route(self) -> str:
@@ -288,6 +356,14 @@ class _Visit:
             "key": self._who.key if self._who else None,
         }
         LOG.info("request", extra={"fields": fields})
+
+
+def _unaudited() -> BankError:
+    return BankError(
+        "what was asked was done, and the audit could not take it down: the server's ledger cannot "
+        "be used. Next: do not send it again, unless under the Idempotency-Key that it had; the "
+        "server's log holds what the audit lacks"
+    )
 
 
 def _split(path: str) -> tuple[str | None, str]:

@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from memcollab.errors import AccessDenied, KeyNeeded, NotFound, UsageError
-from memcollab.serve.ledger import KEYS, Ledger, now
+from memcollab.serve.ledger import AUDIT, KEYS, Ledger, now
 
 SCOPES = {
     "recall": "recall, and read constraints and counts",
@@ -83,20 +83,30 @@ NEIGHBOUR = Caller(None, "loopback", frozenset(SCOPES))
 
 
 class Keyring:
-    """The keys of a server, in its ledger. What a key opens is remembered for a second, so a
-    revoked one is shut out within that.
+    """The keys of a server, in its ledger; the audit there says who made and who revoked each. What
+    a key opens is remembered for a second, so a revoked one is shut out within that.
 
     Args:
         check: raises where no bank of the server can be called so.
+        only: the name of the only bank there is; None: there are many.
     """
 
-    def __init__(self, ledger: Ledger, check: Callable[[str], None]) -> None:
+    def __init__(
+        self, ledger: Ledger, check: Callable[[str], None], only: str | None = None
+    ) -> None:
         self._ledger = ledger
         self._check = check
+        self._only = only
         self._remembered: dict[str, tuple[float, Caller]] = {}
 
-    def create(self, name: str, scopes: Iterable[str], bank: str | None = None) -> tuple[str, Key]:
+    def create(
+        self, name: str, scopes: Iterable[str], bank: str | None = None, *, by: str = "operator"
+    ) -> tuple[str, Key]:
         """A new key in the clear, and how it is listed.
+
+        Args:
+            bank: the only one that it opens; None: every bank.
+            by: who makes it, for the audit.
 
         Raises:
             UsageError: there is no such scope, or nobody or no bank can be called so.
@@ -119,21 +129,43 @@ class Keyring:
         id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         key = Key(id, name, wanted, bank, now(), None)
         row = {**vars(key), "scopes": " ".join(wanted), "hash": _hash(secret)}
-        self._ledger.add(KEYS, row)
+        self._ledger.together(KEYS.insert().values(row), self._audited("key create", key, by))
         return f"mc_{id}_{secret}", key
 
     def list(self) -> list[Key]:
         """Every key, revoked ones too, oldest first."""
         return [_key(row) for row in self._ledger.rows(sa.select(KEYS).order_by(KEYS.c.created))]
 
-    def revoke(self, id: str) -> Key:
-        """Shut a key out for good. Raises: NotFound: no key has that id."""
-        if not any(key.id == id for key in self.list()):
-            raise NotFound(f"there is no key {id!r}. Next: memcollab key list")
-        open_ = sa.and_(KEYS.c.id == id, KEYS.c.revoked.is_(None))
-        self._ledger.change(KEYS.update().where(open_).values(revoked=now()))
+    def revoke(self, id: str, *, by: str = "operator") -> Key:
+        """Shut a key out for good; ``by`` whom, for the audit. Raises: NotFound: no key has that
+        id."""
+        found = self._listed(id)
+        if found.revoked is None:
+            open_ = sa.and_(KEYS.c.id == id, KEYS.c.revoked.is_(None))
+            shut = KEYS.update().where(open_).values(revoked=now())
+            self._ledger.together(shut, self._audited("key revoke", found, by))
         self._remembered.clear()
-        return next(key for key in self.list() if key.id == id)
+        return self._listed(id)
+
+    def _listed(self, id: str) -> Key:
+        found = self._ledger.rows(sa.select(KEYS).where(KEYS.c.id == id))
+        if not found:
+            raise NotFound(f"there is no key {id!r}. Next: memcollab key list")
+        return _key(found[0])
+
+    def _audited(self, action: str, key: Key, by: str) -> sa.Insert:
+        """It came by no request, and with no key."""
+        row = {
+            "at": now(),
+            "bank": key.bank or self._only,
+            "key": None,
+            "who": by,
+            "action": action,
+            "target": f"{key.name} ({key.id})",
+            "status": 200,
+            "request": "",
+        }
+        return AUDIT.insert().values(row)
 
     def caller(self, token: str) -> Caller:
         """Whose key this is. Raises: KeyNeeded: nobody's, or it was revoked."""

@@ -1,7 +1,8 @@
 """What a server keeps beside its banks, for all of its replicas: keys, audit, answers, jobs.
 
 It is a database of its own, so that no bank, export or tenant ever holds a key. Every step is one
-statement, so SQLite and PostgreSQL need no lock of ours.
+statement, or several of which none needs to have read anything, so SQLite and PostgreSQL need no
+lock of ours.
 """
 
 from __future__ import annotations
@@ -164,6 +165,12 @@ class Ledger:
         """Rows that were changed."""
         with self._writing() as connection:
             return connection.execute(statement).rowcount
+
+    def together(self, *statements: sa.Insert | sa.Update) -> None:
+        """Carry out all of them, or none."""
+        with self._writing() as connection:
+            for statement in statements:
+                connection.execute(statement)
 
 
 @contextmanager

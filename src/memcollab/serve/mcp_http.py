@@ -22,7 +22,7 @@ from memcollab.errors import AccessDenied
 from memcollab.records import Recall
 from memcollab.serve import http, problems
 from memcollab.serve.mcp import build
-from memcollab.serve.watch import memory_span
+from memcollab.spans import memory_span
 
 T = TypeVar("T")
 
@@ -33,9 +33,8 @@ class OfRequest:
     async def recall(self, request: Request, **asked: Any) -> Recall:
         http.caller_of(request, "recall")
         tenant = await http.tenant_of(request)
-        with memory_span("search_memory", tenant.name) as span:
-            found = await tenant.recall(store=True, **asked)
-            span["gen_ai.memory.record.count"] = len(found.entries)
+        found = await tenant.recall(store=True, **asked)
+        http.count_recall(request, found)
         return found
 
     async def read(self, request: Request, ask: Callable[[MemCollab], T]) -> T:

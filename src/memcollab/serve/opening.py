@@ -64,7 +64,7 @@ def keyring(bank: str | None, banks: str | None) -> Iterator[Keyring]:
     place = place_at(target, many=many)
     ledger = Ledger(place.ledger)
     try:
-        yield Keyring(ledger, place.check)
+        yield Keyring(ledger, place.check, place.default)
     finally:
         ledger.close()
         place.close()

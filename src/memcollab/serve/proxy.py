@@ -57,6 +57,7 @@ from memcollab.bank import Bank
 from memcollab.records import Recall
 from memcollab.serve.problems import Told, openai_answer
 from memcollab.serve.recorder import Recorder, Run, Sender, Turn
+from memcollab.spans import Chat
 
 REMEMBERED = 10_000
 # A body is held whole, several times over, and read in the event loop to be guided.
@@ -218,7 +219,7 @@ class Proxy:
         turn: Turn | None = None
         told: dict[str, str] = {}
         body: bytes | AsyncIterator[bytes] | None = None
-        if request.method == "POST" and target.partition(b"?")[0] == b"chat/completions":
+        if _is_chat(request, target):
             body, told = await _chat(request), {"memcollab-memory": "too-large"}
             if isinstance(body, bytes):
                 said = body
@@ -271,13 +272,26 @@ class Proxy:
         length = request.headers.get("content-length")
         if length is not None and not isinstance(body, bytes):
             headers.append(("content-length", length))
-        return await self._client.request(
+        asked = self._client.request(
             request.method,
             URL(f"{self._upstream}/{_text_of(target)}", encoded=True),
             headers=headers,
             data=BytesIO(body) if isinstance(body, bytes) and len(body) > _AT_ONCE else body,
             allow_redirects=False,
         )
+        return await (self._chatted(request, asked) if _is_chat(request, target) else asked)
+
+    async def _chatted(
+        self, request: Request, asked: Awaitable[aiohttp.ClientResponse]
+    ) -> aiohttp.ClientResponse:
+        """What a model begins to answer, in a span that ends when the whole answer has passed."""
+        model = getattr(request.state, "model", "")
+        request.state.chat = chat = Chat(model, "openai", self._upstream)
+        try:
+            return await asked
+        except BaseException as error:
+            chat.end(type(error).__name__)
+            raise
 
     async def _guide(
         self, request: Request, body: bytes, sender: Sender, ask: Ask
@@ -285,6 +299,7 @@ class Proxy:
         said = None if "content-encoding" in request.headers else conversation(body)
         if said is None:
             return body, {"memcollab-memory": "no-task"}, None
+        request.state.model = said.model
         harness = _text_of(request.headers.get("x-memcollab-harness", "").encode("latin-1")) or None
         attempt = request.headers.get("x-memcollab-run", "")
         told_apart = [sender.bank, sender.caller.key, said.model, harness, said.task, attempt]
@@ -345,9 +360,15 @@ class _Passed(StreamingResponse):
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        failed = str(self.status_code) if self.status_code >= 400 else None
         try:
             await super().__call__(scope, receive, send)
+        except BaseException as error:
+            failed = type(error).__name__
+            raise
         finally:
+            if (chat := scope.get("state", {}).get("chat")) is not None:
+                chat.end(failed)
             if self._turn is not None:
                 self._recorder.put(self._turn)
             self._answer.close()  # a connection whose answer is whole was given back before
@@ -419,6 +440,10 @@ def target_of(scope: Scope) -> bytes:
     query = scope["query_string"]
     target: bytes = path.partition(b"/proxy/v1/")[2]
     return target + b"?" + query if query else target
+
+
+def _is_chat(request: Request, target: bytes) -> bool:
+    return request.method == "POST" and target.partition(b"?")[0] == b"chat/completions"
 
 
 def _text_of(header: bytes) -> str:

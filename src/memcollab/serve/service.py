@@ -28,7 +28,8 @@ class Limits:
         body: bytes of a request.
         upload: bytes of a file of runs, or of an export that comes in.
         proxied: bytes of a request that passes the proxy, pictures and files among them.
-        rate: requests a second of one key (or address), twice that in a burst; 0 is no limit.
+        rate: requests a second of one key, or of one address that shows no valid one, twice that in
+            a burst; 0 is no limit.
     """
 
     body: int = 8 * 2**20
@@ -44,7 +45,8 @@ class Service:
     Attributes:
         banks: what is served.
         require_key: whether callers without a key are turned away; if not, only neighbours on
-            loopback may call.
+            loopback may call. To be set where anything forwards to the server: not every proxy can
+            be told from a neighbour.
         writer: arguments of ``MemCollab.learn`` that say who distils; empty: nobody does.
         upstream: the OpenAI-compatible server behind ``/proxy/v1``; None: there is no proxy.
         record_runs: whether runs that pass the proxy are recorded.
@@ -61,7 +63,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.banks.ledger)
-        self.keyring = Keyring(self.ledger, self.banks.place.check)
+        self.keyring = Keyring(self.ledger, self.banks.place.check, self.banks.default)
         self.sessions = Sessions(self.ledger, self.keyring)
         self.jobs = Jobs(self.ledger, self.banks, self.writer)
         self.metrics = Metrics()

@@ -1,8 +1,6 @@
-"""What can be seen of a server: structured logs, metrics, spans. None of it holds a secret, a task
-or a constraint's words; metrics do not name banks either, since whoever scrapes them sees all.
-
-Spans follow OpenTelemetry's conventions for memory operations (``gen_ai.memory.*``,
-status "development"), through ``opentelemetry-api`` where it is installed and set up.
+"""What can be seen of a server: structured logs, metrics, and whose trace its spans belong to. None
+of it holds a secret, a task or a constraint's words; metrics do not name banks either, since
+whoever scrapes them sees all.
 """
 
 from __future__ import annotations
@@ -13,17 +11,17 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from memcollab.spans import INSTALLED
+
 LOG = logging.getLogger("memcollab.serve")
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 _MOMENT = 0.1
 _WAITING = 10_000
-_TRACED = find_spec("opentelemetry") is not None
 
 
 class JsonLines(logging.Formatter):
@@ -159,50 +157,10 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def _is_traced() -> bool:
-    """Whether somebody is there to receive spans: making one for nobody is not free either."""
-    if not _TRACED:
-        return False
-    from opentelemetry import trace
-
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
-
-
-@contextmanager
-def memory_span(operation: str, bank: str, **attributes: Any) -> Iterator[dict[str, Any]]:
-    """A span around one operation on a bank; what is put into the yielded dict becomes attributes.
-
-    ``operation`` is one of the conventions' names: ``search_memory``, ``create_memory``,
-    ``update_memory``, ``upsert_memory``.
-    """
-    found: dict[str, Any] = {}
-    if not _is_traced():
-        yield found
-        return
-    from opentelemetry import trace
-
-    given = {
-        "gen_ai.operation.name": operation,
-        "gen_ai.provider.name": "memcollab",
-        "gen_ai.memory.store.id": bank,
-        **attributes,
-    }
-    tracer = trace.get_tracer("memcollab.serve")
-    kind = trace.SpanKind.INTERNAL
-    with tracer.start_as_current_span(operation, kind=kind, attributes=given) as span:
-        try:
-            yield found
-        except Exception as error:
-            span.set_attribute("error.type", type(error).__name__)
-            raise
-        finally:
-            span.set_attributes(found)
-
-
 @contextmanager
 def caller_trace(headers: Mapping[str, str]) -> Iterator[None]:
     """Spans inside belong to the trace that the caller's headers name."""
-    if not _TRACED or "traceparent" not in headers:
+    if not INSTALLED or "traceparent" not in headers:
         yield
         return
     from opentelemetry import context, propagate

@@ -20,6 +20,8 @@ from memcollab.serve.http.requests import (
     asked_of,
     bank_name_of,
     caller_of,
+    changed_of,
+    count_recall,
     service_of,
     tenant_of,
 )
@@ -31,6 +33,8 @@ __all__ = [
     "asked_of",
     "bank_name_of",
     "caller_of",
+    "changed_of",
+    "count_recall",
     "service_of",
     "tenant_of",
     "view",

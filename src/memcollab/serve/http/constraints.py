@@ -29,7 +29,7 @@ from memcollab.serve.http.requests import (
     versioned,
 )
 from memcollab.serve.http.views import ConstraintView, view
-from memcollab.serve.watch import memory_span
+from memcollab.spans import memory_span
 
 router = versioned("constraints")
 _Words = Annotated[str | None, Field(min_length=1, max_length=2000)]

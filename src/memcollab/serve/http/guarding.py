@@ -31,6 +31,7 @@ from memcollab.serve.http.requests import (
     actor_of,
     asked_of,
     caller_of,
+    changed_of,
     json_answer,
     tenant_of,
     versioned,
@@ -89,7 +90,7 @@ async def set_trust(request: Request, body: TrustRequest) -> Response:
             dry_run=body.dry_run,
         )
 
-    return json_answer(asdict(await asked_of(request, "curate", decide)))
+    return json_answer(asdict(await changed_of(request, decide)))
 
 
 class RetractRequest(Body):
@@ -120,7 +121,7 @@ async def retract(request: Request, body: RetractRequest) -> Response:
             dry_run=body.dry_run,
         )
 
-    return json_answer(asdict(await asked_of(request, "curate", decide)))
+    return json_answer(asdict(await changed_of(request, decide)))
 
 
 @router.get("/decisions", response_model=list[Decision])
@@ -158,9 +159,7 @@ class SnapshotRequest(Body):
 @router.post("/snapshots", status_code=201, response_model=Snapshot)
 async def snapshot(request: Request, body: SnapshotRequest) -> Response:
     """Give the present state a name to come back to. Scope: `curate`."""
-    found = await asked_of(
-        request, "curate", lambda bank: bank.snapshot(body.name, dry_run=body.dry_run)
-    )
+    found = await changed_of(request, lambda bank: bank.snapshot(body.name, dry_run=body.dry_run))
     return json_answer(asdict(found), 201)
 
 
@@ -205,7 +204,7 @@ async def rollback(request: Request, body: RollbackRequest) -> Response:
     def back(bank: Bank) -> RolledBack:
         return bank.rollback(body.to, actor=actor, reason=body.reason, dry_run=body.dry_run)
 
-    done = await asked_of(request, "curate", back)
+    done = await changed_of(request, back)
     return json_answer({**vars(done), "to": done.to._asdict()})
 
 

@@ -29,7 +29,7 @@ from memcollab.serve.http.requests import (
     versioned,
 )
 from memcollab.serve.jobs import Job, event
-from memcollab.serve.watch import memory_span
+from memcollab.spans import memory_span
 
 router = versioned("learn")
 _EVENT_SECONDS = 0.2

@@ -16,12 +16,13 @@ from memcollab.serve.http.requests import (
     asked_of,
     bank_name_of,
     caller_of,
+    count_recall,
     json_answer,
     service_of,
     tenant_of,
     versioned,
 )
-from memcollab.serve.watch import memory_span
+from memcollab.spans import memory_span
 
 router = versioned("recall")
 
@@ -53,21 +54,15 @@ async def recall(request: Request, body: RecallRequest) -> Response:
     Scope: `recall`."""
     caller_of(request, "recall")
     tenant = await tenant_of(request)
-    with memory_span("search_memory", tenant.name) as span:
-        found = await tenant.recall(
-            task=body.task,
-            agent=body.agent,
-            harness=body.harness,
-            category=body.category,
-            limit=body.limit,
-            store=body.store,
-        )
-        span["gen_ai.memory.record.count"] = len(found.entries)
-    request.state.timings = found.timings
-    metrics = service_of(request).metrics
-    metrics.recalls.labels("abstained" if found.abstained else "answered").inc()
-    for stage, spent in found.timings.items():
-        metrics.stages.labels(stage).observe(spent / 1000)
+    found = await tenant.recall(
+        task=body.task,
+        agent=body.agent,
+        harness=body.harness,
+        category=body.category,
+        limit=body.limit,
+        store=body.store,
+    )
+    count_recall(request, found)
     return Response(_recall_json(found), media_type="application/json")
 
 

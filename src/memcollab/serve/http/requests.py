@@ -13,10 +13,12 @@ from starlette.responses import Response
 
 from memcollab.bank import Bank, reporter
 from memcollab.errors import UsageError
+from memcollab.records import Recall
 from memcollab.serve.banks import Tenant
 from memcollab.serve.keys import Caller
 from memcollab.serve.problems import MEDIA_TYPE
 from memcollab.serve.service import Service
+from memcollab.spans import memory_span
 
 T = TypeVar("T")
 # Bytes of an upload that are held at once.
@@ -76,6 +78,23 @@ async def asked_of(request: Request, scope: str, ask: Callable[[Bank], T]) -> T:
     caller_of(request, scope)
     tenant = await tenant_of(request)
     return await to_thread.run_sync(lambda: ask(tenant.memory.bank))
+
+
+async def changed_of(request: Request, change: Callable[[Bank], T]) -> T:
+    """As ``asked_of``, for a curator's change to what the bank holds."""
+    caller_of(request, "curate")
+    with memory_span("update_memory", bank_name_of(request)):
+        return await asked_of(request, "curate", change)
+
+
+def count_recall(request: Request, recall: Recall) -> None:
+    """Tell the numbers, and the answer's ``Server-Timing``, what an agent was told and how long
+    that took."""
+    request.state.timings = recall.timings
+    metrics = service_of(request).metrics
+    metrics.recalls.labels("abstained" if recall.abstained else "answered").inc()
+    for stage, spent in recall.timings.items():
+        metrics.stages.labels(stage).observe(spent / 1000)
 
 
 class Body(BaseModel):

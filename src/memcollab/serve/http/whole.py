@@ -19,11 +19,13 @@ from memcollab.serve.http.requests import (
     Cursor,
     Limit,
     asked_of,
+    bank_name_of,
     caller_of,
     json_answer,
     tenant_of,
     versioned,
 )
+from memcollab.spans import memory_span
 
 router = versioned("bank")
 _CHUNK = 2**18
@@ -115,6 +117,8 @@ async def import_(request: Request) -> Response:
         async for chunk in request.stream():
             await to_thread.run_sync(stream.write, chunk)
         stream.seek(0)
-        found = await to_thread.run_sync(memory.import_, stream)
+        with memory_span("upsert_memory", bank_name_of(request)) as span:
+            found = await to_thread.run_sync(memory.import_, stream)
+            span["gen_ai.memory.record.count"] = sum(found.new.values())
     refused = [asdict(line) for line in found.refused]
     return json_answer({**vars(found), "refused": refused})

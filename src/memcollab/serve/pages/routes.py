@@ -19,6 +19,7 @@ from memcollab.serve.http import (
     asked_of,
     bank_name_of,
     caller_of,
+    changed_of,
     service_of,
     tenant_of,
 )
@@ -34,6 +35,7 @@ from memcollab.serve.pages.render import (
 )
 from memcollab.serve.pages.session import check_form, set_cookie
 from memcollab.serve.pages.standing import Standing
+from memcollab.spans import memory_span
 
 T = TypeVar("T")
 _ROWS = 25
@@ -46,7 +48,8 @@ async def _checked(request: Request) -> None:
     if request.method == "POST":
         given = (await request.form()).get("token")
         token = given if isinstance(given, str) else ""
-        check_form(request.headers, request.state.cookie, token)
+        state = request.state
+        check_form(request.headers, state.cookie, token, loopback=state.loopback)
 
 
 router = APIRouter(prefix="/pages", include_in_schema=False, dependencies=[Depends(_checked)])
@@ -274,7 +277,7 @@ async def edit(
         return memory.edit(before.id, **words, actor=actor, reason=reason.strip() or None).id
 
     try:
-        full = await to_thread.run_sync(change)
+        full = await changed_of(request, lambda _: change())
     except UsageError as error:
         return await _constraint_page(request, id, wrong=str(error), given=given)
     service_of(request).standings.forget(bank_name_of(request))
@@ -302,7 +305,7 @@ async def set_status(
         bank.set_status(before.id, status, actor=actor, reason=why)
         return before.id, status
 
-    full, done = await asked_of(request, "curate", decide)
+    full, done = await changed_of(request, decide)
     service_of(request).standings.forget(bank_name_of(request))
     return _back(request, "/flags" if back == "flags" else f"/constraints/{full}", done)
 
@@ -474,7 +477,8 @@ async def learn(request: Request) -> Response:
     caller_of(request, "curate")
     name = bank_name_of(request)
     await tenant_of(request)
-    await to_thread.run_sync(service_of(request).jobs.start, name, {})
+    with memory_span("upsert_memory", name):
+        await to_thread.run_sync(service_of(request).jobs.start, name, {})
     return _back(request, "/learn", "started")
 
 

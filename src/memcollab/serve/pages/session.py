@@ -17,9 +17,9 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
-from http.cookies import CookieError, SimpleCookie
 
 import sqlalchemy as sa
+from starlette.requests import cookie_parser
 
 from memcollab.errors import AccessDenied, KeyNeeded
 from memcollab.serve.keys import Caller, Keyring
@@ -74,12 +74,8 @@ def cookie_name(*, loopback: bool) -> str:
 
 
 def cookie_of(headers: Mapping[str, str], *, loopback: bool) -> str:
-    """The cookie of a request; "" where it has none."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(cookie_name(loopback=loopback))
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    """The cookie of a request; "" where it has none. Others of the same host may hold anything."""
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(loopback=loopback), "")
 
 
 def set_cookie(cookie: str, *, loopback: bool) -> str:
@@ -102,12 +98,18 @@ def is_own_origin(headers: Mapping[str, str]) -> bool:
     return bool(host) and origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
 
 
-def check_form(headers: Mapping[str, str], cookie: str, given: str) -> None:
+def check_form(headers: Mapping[str, str], cookie: str, given: str, *, loopback: bool) -> None:
     """Raises: AccessDenied: the form was not sent from a page of this server and session."""
     if "origin" not in headers or not is_own_origin(headers):
         raise AccessDenied(
             f"a form was sent from {headers.get('origin')!r}, which is no page of this server. "
             "Next: open the page again and send its form"
+        )
+    if not cookie and not loopback and headers["origin"].lower().startswith("http:"):
+        raise AccessDenied(
+            f"no browser keeps the cookie of a session at {headers['origin']!r}, for it is not "
+            "HTTPS. Valid: https://, or http://127.0.0.1 on the server's own machine. "
+            "Next: put TLS in front of the server (docs/how-to/deploy.md) and open it by https://"
         )
     if not cookie or not hmac.compare_digest(form_token(cookie), given):
         raise AccessDenied(
