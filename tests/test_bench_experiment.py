@@ -241,6 +241,29 @@ def test_a_bank_that_learned_a_test_task_is_refused(tmp_path: Path, sandbox: str
         assert len(one.requests) + len(two.requests) == asked
 
 
+def test_an_arm_that_shows_runs_is_refused_a_bank_that_holds_a_test_task(
+    tmp_path: Path, sandbox: str
+) -> None:
+    """Runs of a test task in a bank stop the arm that would show them, though no constraint came of
+    them; an arm that shows constraints alone may read the bank."""
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        agents = {"adept": one.url, "novice": two.url}
+        path = described(tmp_path, agents, ["default", "examples"])
+        experiment = load_experiment(path)
+        suites, place = experiment.choose(None), Place(tmp_path / "out")
+        run.build(experiment, suites, place, run.Runner(sandbox))
+        run.learn(experiment, place, writer=ScriptedModel(writer))
+        plan.plan(experiment, suites, place)
+        test = Suite("kiosk", suites[0].test[:1], ())
+        run.build(experiment, [test], Place(tmp_path / "strange"), run.Runner(sandbox))
+    with MemCollab(place.bank(_BOTH)) as collab:
+        collab.add_runs(tmp_path / "strange" / "build" / "kiosk")
+    with pytest.raises(UsageError, match=r"runs, which would be shown, of the test task 'test-"):
+        plan.plan(experiment, suites, place)
+    constraints_alone = experiment.model_copy(update={"arms": (ARMS["default"],)})
+    assert plan.plan(constraints_alone, suites, place)
+
+
 def test_a_plan_is_there_before_anything_was_run(tmp_path: Path) -> None:
     """Cells and their greatest cost are known before there are runs, banks or servers; asked to
     run, the missing bank is named with the command that makes it."""

@@ -110,12 +110,13 @@ def plan(
     ``early``: where a bank is not made yet, count on guidance of the whole budget for every task.
 
     Raises:
-        UsageError: a bank is missing, or holds a constraint learned from a test task.
+        UsageError: a bank is missing, or holds a constraint learned from a test task, or for an arm
+            that shows runs a test task itself.
     """
     agents = experiment.specs(experiment.agents)
     builders = [spec.name for spec in experiment.specs(experiment.builders)]
     planned: list[tuple[int, Planned]] = []
-    checked: set[Memory] = set()
+    checked: set[tuple[Memory, bool]] = set()
     for spec in agents:
         for arm in experiment.arms:
             for memory in memories(arm, spec.name, builders):
@@ -127,10 +128,12 @@ def plan(
                     unknown = Shown(f"{arm.name} {memory.name}", budget)
                     planned += column.attempts(_always(unknown))
                 else:
+                    shows_runs = arm.show == "examples"
                     with _guide(experiment, place, arm, memory, spec) as guide:
-                        if memory not in checked:
-                            refuse_contaminated(guide.collab, suites, place.bank(memory))
-                            checked.add(memory)
+                        if (memory, shows_runs) not in checked:
+                            bank = place.bank(memory)
+                            refuse_contaminated(guide.collab, suites, bank, shows_runs=shows_runs)
+                            checked.add((memory, shows_runs))
                         planned += column.attempts(guide.show)
     return [each for _, each in sorted(planned, key=lambda entry: entry[0])]
 
@@ -192,8 +195,11 @@ def learned(bank: Path) -> bool:
         return bool(collab.bank.stats().answers_by_writer)
 
 
-def refuse_contaminated(collab: MemCollab, suites: Sequence[Suite], bank: Path) -> None:
-    """See that no constraint was learned from a test task, near-duplicates included.
+def refuse_contaminated(
+    collab: MemCollab, suites: Sequence[Suite], bank: Path, *, shows_runs: bool = False
+) -> None:
+    """See that no constraint was learned from a test task, near-duplicates included; where runs are
+    shown as they were (``shows_runs``), that no test task is in the bank at all.
 
     Raises:
         UsageError: one was; it and the task are named.
@@ -202,13 +208,16 @@ def refuse_contaminated(collab: MemCollab, suites: Sequence[Suite], bank: Path) 
     rows = collab.bank.index_rows(0).rows
     texts = {task.id: task.text for task in collab.bank.tasks()}
     sources = {task_id: row.constraint.id for row in rows for task_id in row.task_ids}
-    for task_id, constraint in sorted(sources.items()):
+    held = {task_id: f"{each!r}, which was learned from" for task_id, each in sources.items()}
+    if shows_runs:
+        held = dict.fromkeys(texts, "runs, which would be shown, of") | held
+    for task_id, what in sorted(held.items()):
         for task in asked:
             if same_task(texts[task_id], task.task):
                 raise UsageError(
-                    f"the bank {str(bank)!r} holds {constraint!r}, which was learned from the test "
-                    f"task {task.task_id!r}: what would be measured is the answer being known. "
-                    "Next: learn the bank from build tasks only"
+                    f"the bank {str(bank)!r} holds {what} the test task {task.task_id!r}: what "
+                    "would be measured is the answer being known. Next: learn the bank from build "
+                    "tasks only"
                 )
 
 
