@@ -18,6 +18,7 @@ from memcollab.bench.experiment import Experiment, load_experiment
 from memcollab.bench.plan import Place, Planned
 from memcollab.bench.scripted import Messages, ScriptedServer
 from memcollab.bench.suites import Suite
+from memcollab.bench.tasks import BenchTask, Exact
 from memcollab.cli import main
 from memcollab.errors import ModelUnavailable, SandboxError, UsageError
 from memcollab.models import Prompt, ScriptedModel
@@ -239,6 +240,37 @@ def test_a_bank_that_learned_a_test_task_is_refused(tmp_path: Path, sandbox: str
         ):
             plan.plan(experiment, suites, place)
         assert len(one.requests) + len(two.requests) == asked
+
+
+def test_a_bank_that_learned_an_mbpp_task_with_another_example_is_refused(tmp_path: Path) -> None:
+    """What MBPP says before its example is the task: a constraint learned from the same words with
+    another example stops the run."""
+    said = "Write a function for the {} sum of n-1.\nThe function is called `{}`. For example: {}"
+    task = said.format("harmonic", "f", "f(7) == 2.59")
+    lines = [
+        {"task": task, "model": model, "solved": solved}
+        | {"messages": [{"role": "assistant", "content": f"def f(n): return {value}"}]}
+        for model, solved, value in (
+            ("a", True, "sum(1 / i for i in range(1, n))"),
+            ("b", False, "0"),
+        )
+    ]
+    runs = tmp_path / "runs.jsonl"
+    runs.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+    def suites(kind: str) -> list[Suite]:
+        task = BenchTask(
+            task_id="t",
+            task=said.format(kind, "sum_of", "sum_of(10) == 2.93"),
+            checker=Exact(kind="exact", answer="x"),
+        )
+        return [Suite("mbpp", (), (task,))]
+
+    with MemCollab(tmp_path / "bank.db") as collab:
+        assert collab.learn(runs, writer=ScriptedModel(writer)).constraints == 1
+        plan.refuse_contaminated(collab, suites("geometric"), tmp_path / "bank.db")
+        with pytest.raises(UsageError, match=r"'c-\w+', which was learned from the test task 't'"):
+            plan.refuse_contaminated(collab, suites("harmonic"), tmp_path / "bank.db")
 
 
 def test_an_arm_that_shows_runs_is_refused_a_bank_that_holds_a_test_task(

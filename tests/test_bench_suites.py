@@ -16,7 +16,7 @@ from memcollab.bench.agent import Ending
 from memcollab.bench.judge import judge_ending
 from memcollab.bench.replies import defines
 from memcollab.bench.sandbox import Bubblewrap, Confined, Unconfined
-from memcollab.bench.suites import SUITES, Choice, choose, is_among, own
+from memcollab.bench.suites import SUITES, Choice, choose, gives_away, is_among, own, shuffled
 from memcollab.bench.suites.rows import Source, read_rows
 from memcollab.bench.tasks import BenchTask, Code, Maths, State
 from memcollab.errors import SandboxError, UsageError
@@ -57,6 +57,30 @@ def test_a_near_duplicate_across_suites_is_left_out(tmp_path: Path) -> None:
     _write(second, [("c", text, "test")])
     suites = choose([Choice("one", 1, 0, first), Choice("two", 0, 1, second)], None)
     assert [task.task_id for task in suites[0].build] == ["b"]
+
+
+def test_an_mbpp_task_with_another_example_is_left_out(shared_data: Path) -> None:
+    """Build tasks that say what a chosen test task says, and show another example, are not chosen;
+    with few test tasks the choice is what it would be without looking at descriptions."""
+    build, test = SUITES["mbpp"](shared_data)
+    by_id = {task.task_id: task.task for task in (*build, *test)}
+    for learned, asked in (("mbpp-704", "mbpp-248"), ("mbpp-872", "mbpp-216")):
+        assert not is_among(by_id[learned], [by_id[asked]])
+        assert gives_away(by_id[learned], by_id[asked])
+    (whole,) = choose([Choice("mbpp", 459, 500)], shared_data)
+    ids = [task.task_id for task in whole.build]
+    assert not {"mbpp-704", "mbpp-872"} & set(ids)
+    assert not [
+        task.task_id
+        for task in whole.build
+        if any(gives_away(task.task, each.task) for each in whole.test)
+    ]
+    with pytest.raises(UsageError, match="only 459 build tasks of 'mbpp'"):
+        choose([Choice("mbpp", 460, 500)], shared_data)
+    (few,) = choose([Choice("mbpp", 80, 50)], shared_data)
+    asked = [task.task for task in test]
+    apart = [task for task in shuffled(build, 0) if not is_among(task.task, asked)]
+    assert list(few.build) == apart[:80]
 
 
 def test_the_choice_depends_on_the_seed_alone(tmp_path: Path) -> None:

@@ -21,12 +21,11 @@ from memcollab.bench.attempts import Attempt
 from memcollab.bench.evaluate import Job, Settings, judged, samples, tokens
 from memcollab.bench.experiment import Experiment
 from memcollab.bench.roster import AgentSpec
-from memcollab.bench.suites import Suite
+from memcollab.bench.suites import Suite, gives_away
 from memcollab.bench.tables import Plan
 from memcollab.bench.tasks import BenchTask
 from memcollab.collab import MemCollab
 from memcollab.errors import UsageError
-from memcollab.recall import same_task
 from memcollab.records import Agent, Record
 
 if TYPE_CHECKING:
@@ -213,7 +212,7 @@ def refuse_contaminated(
         held = dict.fromkeys(texts, "runs, which would be shown, of") | held
     for task_id, what in sorted(held.items()):
         for task in asked:
-            if same_task(texts[task_id], task.task):
+            if gives_away(texts[task_id], task.task):
                 raise UsageError(
                     f"the bank {str(bank)!r} holds {what} the test task {task.task_id!r}: what "
                     "would be measured is the answer being known. Next: learn the bank from build "
