@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from memcollab.bench.arms import NOTHING, Arm, Guide, Memory, Shown, memories
 from memcollab.bench.attempts import Attempt
+from memcollab.bench.checks import lacking, refuse_contaminated
 from memcollab.bench.evaluate import Job, Settings, judged, samples, tokens
 from memcollab.bench.experiment import Experiment
 from memcollab.bench.roster import AgentSpec
-from memcollab.bench.suites import Suite, gives_away
+from memcollab.bench.suites import Suite
 from memcollab.bench.tables import Plan
 from memcollab.bench.tasks import BenchTask
-from memcollab.collab import MemCollab
 from memcollab.errors import UsageError
 from memcollab.records import Agent, Record
 
@@ -106,35 +106,50 @@ def plan(
     """Every attempt that the experiment asks for: task by task, so that a run that is stopped
     early has measured the same tasks under every arm.
 
-    ``early``: where a bank is not made yet, count on guidance of the whole budget for every task.
+    ``early``: where a bank is not made yet, or not whole, count on guidance of the whole budget for
+    every task.
 
     Raises:
-        UsageError: a bank is missing, or holds a constraint learned from a test task, or for an arm
-            that shows runs a test task itself.
+        UsageError: a bank is missing or half learned, or holds a constraint learned from a test
+            task, or for an arm that shows runs a test task itself.
     """
     agents = experiment.specs(experiment.agents)
     builders = [spec.name for spec in experiment.specs(experiment.builders)]
     planned: list[tuple[int, Planned]] = []
-    checked: set[tuple[Memory, bool]] = set()
+    ready: dict[tuple[Memory, bool], bool] = {}
     for spec in agents:
         for arm in experiment.arms:
             for memory in memories(arm, spec.name, builders):
                 column = _Column(experiment, suites, spec, arm.name, memory)
                 if memory is None:
                     planned += column.attempts(_always(NOTHING))
-                elif early and not learned(place.bank(memory)):
-                    budget = experiment.guidance_tokens
-                    unknown = Shown(f"{arm.name} {memory.name}", budget)
-                    planned += column.attempts(_always(unknown))
-                else:
-                    shows_runs = arm.show == "examples"
+                    continue
+                key = memory, arm.show == "examples"
+                if key not in ready:
+                    bank = place.bank(memory)
+                    ready[key] = _ready(experiment, suites, bank, arm, early=early)
+                if ready[key]:
                     with _guide(experiment, place, arm, memory, spec) as guide:
-                        if (memory, shows_runs) not in checked:
-                            bank = place.bank(memory)
-                            refuse_contaminated(guide.collab, suites, bank, shows_runs=shows_runs)
-                            checked.add((memory, shows_runs))
                         planned += column.attempts(guide.show)
+                else:
+                    unknown = Shown(f"{arm.name} {memory.name}", experiment.guidance_tokens)
+                    planned += column.attempts(_always(unknown))
     return [each for _, each in sorted(planned, key=lambda entry: entry[0])]
+
+
+def _ready(
+    experiment: Experiment, suites: Sequence[Suite], bank: Path, arm: Arm, *, early: bool
+) -> bool:
+    """Whether a bank is whole; unless it is ``early``, one that is not is refused."""
+    if bank.exists():
+        refuse_contaminated(bank, suites, shows_runs=arm.show == "examples")
+    missing = lacking(bank, suites, experiment.unanswered)
+    if missing and not early:
+        raise UsageError(
+            f"the arm {arm.name!r} reads the bank {str(bank)!r}, {missing}. "
+            "Next: memcollab bench learn with the same experiment and folder"
+        )
+    return missing is None
 
 
 @dataclass(frozen=True)
@@ -172,52 +187,11 @@ def _always(shown: Shown) -> Callable[[BenchTask], Shown]:
 def _guide(
     experiment: Experiment, place: Place, arm: Arm, memory: Memory, spec: AgentSpec
 ) -> Iterator[Guide]:
-    bank = place.bank(memory)
-    if not learned(bank):
-        raise UsageError(
-            f"the arm {arm.name!r} reads the bank {str(bank)!r}, for which no writer has answered "
-            "yet. Next: memcollab bench learn with the same experiment and folder"
-        )
-    agent = Agent(model=spec.name, harness=experiment.harness)
+    bank, agent = place.bank(memory), Agent(model=spec.name, harness=experiment.harness)
     method = experiment.recipe_of(arm.recipe)
     guide = Guide.open(arm, bank, agent, method, experiment.limit, experiment.guidance_tokens)
     with guide.collab:
         yield guide
-
-
-def learned(bank: Path) -> bool:
-    """Whether a writer has answered for a bank. One that is there and waits for its answers would
-    pass for a memory that does not help."""
-    if not bank.exists():
-        return False
-    with MemCollab(bank, create=False) as collab:
-        return bool(collab.bank.stats().answers_by_writer)
-
-
-def refuse_contaminated(
-    collab: MemCollab, suites: Sequence[Suite], bank: Path, *, shows_runs: bool = False
-) -> None:
-    """See that no constraint was learned from a test task, near-duplicates included; where runs are
-    shown as they were (``shows_runs``), that no test task is in the bank at all.
-
-    Raises:
-        UsageError: one was; it and the task are named.
-    """
-    asked = [task for suite in suites for task in suite.test]
-    rows = collab.bank.index_rows(0).rows
-    texts = {task.id: task.text for task in collab.bank.tasks()}
-    sources = {task_id: row.constraint.id for row in rows for task_id in row.task_ids}
-    held = {task_id: f"{each!r}, which was learned from" for task_id, each in sources.items()}
-    if shows_runs:
-        held = dict.fromkeys(texts, "runs, which would be shown, of") | held
-    for task_id, what in sorted(held.items()):
-        for task in asked:
-            if gives_away(texts[task_id], task.task):
-                raise UsageError(
-                    f"the bank {str(bank)!r} holds {what} the test task {task.task_id!r}: what "
-                    "would be measured is the answer being known. Next: learn the bank from build "
-                    "tasks only"
-                )
 
 
 # -- what the logs hold ------------------------------------------------------------------------
