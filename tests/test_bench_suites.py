@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -167,9 +169,49 @@ def test_a_damaged_benchmark_file_is_named(tmp_path: Path) -> None:
 
 def test_without_data_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the loader's package the error names the package and the other way."""
-    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match=r"pip install datasets; or --data FOLDER"):
         read_rows(_source("train.jsonl"), None)
+
+
+def test_maths_from_the_hub_has_a_build_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the hub's rows, in the form that each data set there has, those of MATH's whole test split
+    that MATH500 lacks are built from: with the subject, and the answer that the solution boxes."""
+    hub = {
+        ("DigitalLearningGmbH/MATH-lighteval", None, "test"): [
+            {
+                "problem": f"What is ${n}+{n}$?",
+                "level": "Level 1",
+                "type": "Counting & Probability",
+                "solution": f"It is $\\boxed{{{2 * n}}}$.",
+            }
+            for n in range(5)
+        ],
+        ("HuggingFaceH4/MATH-500", None, "test"): [
+            {
+                "problem": "What is  $3+3$?\n",
+                "solution": "It is $\\boxed{6}$.",
+                "answer": "6",
+                "subject": "Counting & Probability",
+                "level": 1,
+                "unique_id": "test/counting_and_probability/3.json",
+            }
+        ],
+    }
+    asked = types.ModuleType("datasets")
+    monkeypatch.setattr(
+        asked, "load_dataset", lambda name, config, split: hub[name, config, split], raising=False
+    )
+    monkeypatch.setitem(sys.modules, "datasets", asked)
+    build, test = SUITES["math500"](None)
+    assert [task.task for task in build] == [f"What is ${n}+{n}$?" for n in (0, 1, 2, 4)]
+    assert {task.category for task in build} == {"counting_and_probability"}
+    assert [task.checker for task in build] == [
+        Maths(kind="math", answer=str(2 * n)) for n in (0, 1, 2, 4)
+    ]
+    assert [(task.checker, task.category) for task in test] == [
+        (Maths(kind="math", answer="6"), None)
+    ]
 
 
 def _source(file: str) -> Source:
