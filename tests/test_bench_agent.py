@@ -184,6 +184,11 @@ def test_a_state_is_judged_by_what_is_left(play: Play) -> None:
     assert score(play(STATE, acted + "\nANSWER: done")) == ("C", None, "answered", 1)
     words = ["ANSWER: done"] * 4
     assert score(play(STATE, *words))[:2] == ("I", "never-finished")
+    broken = [f"```python\nraise SystemExit({n})\n```" for n in (1, 2, 3, 4)]
+    assert score(play(STATE, *broken)) == ("I", "crashed", "out of turns", 4)
+    assert score(play(STATE, broken[0], acted.replace("'x'", "'y'"), "ANSWER: done"))[1] == "wrong"
+    idle = [f"```python\nprint({n})\n```" for n in (1, 2, 3, 4)]
+    assert score(play(STATE, *idle))[1] == "out-of-turns"
 
 
 def test_files_are_there_and_live_on_from_turn_to_turn(play: Play) -> None:
@@ -297,7 +302,7 @@ def test_one_message_acts_by_one_program(play: Play) -> None:
     acted = "```python\nopen('done', 'w').write('x')\n```"
     assert one(play, STATE, acted) == ("C", None, "answered", 1)
     assert one(play, STATE, acted.replace("'x'", "'y'"))[1] == "wrong"
-    assert one(play, STATE, acted.replace("open", "close"))[1] == "wrong"
+    assert one(play, STATE, acted.replace("open", "close"))[1] == "crashed"
     assert one(play, STATE, "ANSWER: done") == ("I", "never-finished", "out of turns", 1)
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memcollab.bench import confine
+from memcollab.bench import confine, watch
 from memcollab.bench.confine import Job, Ran
 from memcollab.bench.watch import Limits
 from memcollab.errors import SandboxError, UsageError
@@ -234,6 +234,52 @@ def test_too_many_files_are_left_out() -> None:
 
 
 @confined
+@pytest.mark.parametrize("folder", ["/work", "/tmp", "/dev/shm"])
+@pytest.mark.parametrize("make", ["open(name, 'w')", "os.mkdir(name)", "os.link('x', name)"])
+def test_a_flood_of_files_is_ended(folder: str, make: str) -> None:
+    """Empty files, folders and links cost memory of the host that no other limit counts: soon after
+    too many of them stand in a writable folder, the program is ended."""
+    ran = python(
+        f"""
+import os, time
+os.chdir({folder!r})
+open("x", "w").close()
+for n in range(150_000):
+    name = str(n)
+    {make}
+    if n % 1000 == 0:
+        print(n, flush=True)
+time.sleep(30)
+""",
+        standing_files=2000,
+    )
+    assert ran.stopped == "file limit of 2000 files"
+    assert ran.seconds < 15
+    assert 1000 <= int(ran.stdout.split()[-1]) < 120_000
+
+
+@confined
+def test_files_that_are_removed_again_count_nothing() -> None:
+    """What is limited is what stands at one time, of all writable folders together."""
+    ran = python(
+        """
+import os, time
+for n in range(5000):
+    open("/tmp/x", "w").close()
+    os.unlink("/tmp/x")
+time.sleep(0.3)
+print("end", flush=True)
+for folder in ("/work", "/tmp", "/dev/shm"):
+    for n in range(40):
+        open(f"{folder}/{n}", "w").close()
+time.sleep(5)
+""",
+        standing_files=100,
+    )
+    assert (ran.stdout, ran.stopped) == ("end\n", "file limit of 100 files")
+
+
+@confined
 def test_memory_of_one_process_is_limited() -> None:
     """A program that takes ever more memory gets a MemoryError."""
     ran = python("x = []\nwhile True: x.append(bytearray(1 << 24))")
@@ -414,7 +460,8 @@ except OSError:
     print(os.path.exists("/etc"))
 """
     caller = f"""
-from memcollab.bench.confine import Job, run
+from memcollab.bench.confine import Job, check, run
+check("bubblewrap")
 print(run(Job(["python", "-c", {source!r}], packages=())).stdout)
 """
     path = os.pathsep.join([str(Path(confine.__file__).parents[2]), *packages])
@@ -451,6 +498,32 @@ def test_a_bubblewrap_that_cannot_confine_is_said(
     with pytest.raises(SandboxError, match="No permissions to create new namespace"):
         confine.check("bubblewrap")
     confine.check.cache_clear()
+
+
+def test_a_machine_that_shows_no_children_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where memory would count as none, because /proc does not list the processes below another,
+    nothing is run."""
+    monkeypatch.setattr(watch, "_children", lambda pid: Path(f"/proc/{pid}/no-such").read_text())
+    confine.check.cache_clear()
+    with pytest.raises(SandboxError, match=r"does not keep its memory limit.*CONFIG_PROC_CHILDREN"):
+        confine.check("none")
+    monkeypatch.undo()
+    confine.check("none")
+
+
+@confined
+def test_a_machine_that_shows_no_mounts_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same where the files inside cannot be counted."""
+    monkeypatch.setattr(watch, "_standing_files", lambda pid, writable: 0)
+    confine.check.cache_clear()
+    with pytest.raises(SandboxError, match=r"does not keep its file limit.*/proc/PID/root"):
+        confine.check("bubblewrap")
+    monkeypatch.undo()
+    confine.check("bubblewrap")
 
 
 def test_an_unknown_confinement_is_refused() -> None:

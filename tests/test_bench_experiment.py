@@ -13,7 +13,7 @@ import pytest
 
 from memcollab import MemCollab, __version__
 from memcollab.bank import sqlite
-from memcollab.bench import confine, paired, plan, run
+from memcollab.bench import checks, confine, paired, plan, run
 from memcollab.bench.arms import ARMS, Memory, memories
 from memcollab.bench.attempts import Attempt
 from memcollab.bench.collect import collect
@@ -22,8 +22,9 @@ from memcollab.bench.plan import Place, Planned
 from memcollab.bench.roster import AgentSpec
 from memcollab.bench.scripted import Messages, ScriptedServer
 from memcollab.bench.suites import Suite
+from memcollab.bench.tasks import BenchTask, Exact
 from memcollab.cli import main
-from memcollab.errors import ModelUnavailable, SandboxError, UsageError
+from memcollab.errors import ModelError, ModelUnavailable, SandboxError, UsageError
 from memcollab.models import Prompt, ScriptedModel
 from memcollab.recipe import recipe as named
 
@@ -306,6 +307,60 @@ def test_a_bank_that_learned_a_test_task_is_refused(tmp_path: Path, sandbox: str
         assert len(one.requests) + len(two.requests) == asked
 
 
+def test_a_bank_that_learned_an_mbpp_task_with_another_example_is_refused(tmp_path: Path) -> None:
+    """What MBPP says before its example is the task: a constraint learned from the same words with
+    another example stops the run."""
+    said = "Write a function for the {} sum of n-1.\nThe function is called `{}`. For example: {}"
+    task = said.format("harmonic", "f", "f(7) == 2.59")
+    lines = [
+        {"task": task, "model": model, "solved": solved}
+        | {"messages": [{"role": "assistant", "content": f"def f(n): return {value}"}]}
+        for model, solved, value in (
+            ("a", True, "sum(1 / i for i in range(1, n))"),
+            ("b", False, "0"),
+        )
+    ]
+    runs = tmp_path / "runs.jsonl"
+    runs.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+    def suites(kind: str) -> list[Suite]:
+        task = BenchTask(
+            task_id="t",
+            task=said.format(kind, "sum_of", "sum_of(10) == 2.93"),
+            checker=Exact(kind="exact", answer="x"),
+        )
+        return [Suite("mbpp", (), (task,))]
+
+    with MemCollab(tmp_path / "bank.db") as collab:
+        assert collab.learn(runs, writer=ScriptedModel(writer)).constraints == 1
+    checks.refuse_contaminated(tmp_path / "bank.db", suites("geometric"))
+    with pytest.raises(UsageError, match=r"'c-\w+', which was learned from the test task 't'"):
+        checks.refuse_contaminated(tmp_path / "bank.db", suites("harmonic"))
+
+
+def test_an_arm_that_shows_runs_is_refused_a_bank_that_holds_a_test_task(
+    tmp_path: Path, sandbox: str
+) -> None:
+    """Runs of a test task in a bank stop the arm that would show them, though no constraint came of
+    them; an arm that shows constraints alone may read the bank."""
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        agents = {"adept": one.url, "novice": two.url}
+        path = described(tmp_path, agents, ["default", "examples"])
+        experiment = load_experiment(path)
+        suites, place = experiment.choose(None), Place(tmp_path / "out")
+        run.build(experiment, suites, place, run.Runner(sandbox))
+        run.learn(experiment, place, writer=ScriptedModel(writer))
+        plan.plan(experiment, suites, place)
+        test = Suite("kiosk", suites[0].test[:1], ())
+        run.build(experiment, [test], Place(tmp_path / "strange"), run.Runner(sandbox))
+    with MemCollab(place.bank(_BOTH)) as collab:
+        collab.add_runs(tmp_path / "strange" / "build" / "kiosk")
+    with pytest.raises(UsageError, match=r"runs, which would be shown, of the test task 'test-"):
+        plan.plan(experiment, suites, place)
+    constraints_alone = experiment.model_copy(update={"arms": (ARMS["default"],)})
+    assert plan.plan(constraints_alone, suites, place)
+
+
 def test_a_plan_is_there_before_anything_was_run(tmp_path: Path) -> None:
     """Cells and their greatest cost are known before there are runs, banks or servers; asked to
     run, the missing bank is named with the command that makes it."""
@@ -370,6 +425,50 @@ def test_requests_go_out_and_answers_come_in_as_batches(tmp_path: Path, sandbox:
     assert {name: report.asked for name, report in learned.items()} == dict.fromkeys(learned, 3)
     assert all(report.constraints == 1 for report in learned.values())
     assert not list((place.root / "banks").glob(".*"))
+
+
+def test_a_half_learned_bank_is_not_measured(
+    tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that leave requests open, or a suite out, end `bench learn` with an error; no attempt
+    is planned on such a bank until the rest came, or the experiment allows what is open."""
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        agents = {"adept": one.url, "novice": two.url}
+        path = described(tmp_path, agents, ["none", "default"])
+        experiment = load_experiment(path)
+        suites, place = experiment.choose(None), Place(tmp_path / "out")
+        run.build(experiment, suites, place, run.Runner(sandbox))
+    out, answers = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
+    run.learn(experiment, place, writer="writer", batch_out=out)
+    asked = [json.loads(line)["custom_id"] for line in out.read_text("utf-8").splitlines()]
+    content = json.dumps({"constraints": [CENTS]})
+
+    def learn(number: int) -> int:
+        lines = [
+            json.dumps({"custom_id": each, "model": "writer", "content": content})
+            for each in asked[:number]
+        ]
+        answers.write_text("\n".join(lines), encoding="utf-8")
+        command = ["memcollab", "bench", "learn", str(path), "--dir", str(place.root)]
+        monkeypatch.setattr(sys, "argv", [*command, "--json", "--batch-in", str(answers)])
+        try:
+            main()
+        except SystemExit as left:
+            return int(left.code or 0)
+        return 0
+
+    assert learn(2) == ModelError.exit_code
+    with pytest.raises(UsageError, match=r"no answer \(kiosk: 1\). Next: memcollab bench learn"):
+        plan.plan(experiment, suites, place)
+    early = plan.cells(plan.plan(experiment, suites, place, early=True), {})
+    assert {cell.guidance_tokens for cell in early if cell.arm == "default"} == {400}
+    allowed = experiment.model_copy(update={"unanswered": 1})
+    assert plan.plan(allowed, suites, place)
+    assert learn(3) == 0
+    assert plan.plan(experiment, suites, place)
+    more = [*suites, Suite("new", (suites[0].test[0],), ())]
+    with pytest.raises(UsageError, match="holds no run of the build tasks of 'new'"):
+        plan.plan(experiment, more, place)
 
 
 def test_controls_differ_in_fit_alone(tmp_path: Path) -> None:

@@ -121,6 +121,35 @@ def test_failures_of_unfinished_runs(box_type: type[Confined]) -> None:
     assert verdict(box_type, code, None, "out of turns").failure == "unreadable"
 
 
+@pytest.mark.parametrize(
+    ("ending", "failure"),
+    [
+        (Ending("done", "answered", 3, 2), "wrong"),
+        (Ending("done", "answered", 3, 2, failed=True), "crashed"),
+        (Ending(None, "out of turns", 3, 3, failed=True), "crashed"),
+        (Ending("42", "out of turns", 3, 3, failed=True), "crashed"),
+        (Ending(None, "out of turns", 3, 3), "out-of-turns"),
+        (Ending(None, "out of turns", 3, 0), "never-finished"),
+        (Ending("done", "out of turns", 3, 0), "never-finished"),
+        (Ending(None, "out of context", 0, 0), "never-finished"),
+    ],
+)
+def test_failures_of_tasks_that_act(box_type: type[Confined], ending: Ending, failure: str) -> None:
+    """What its programs did tells how a run failed: the last one raised, they ran, there was none.
+    A state that is right is solved, however the run ended."""
+    check = "import json\nassert json.load(open('state.json'))['open']"
+    checker = {"kind": "state", "check": check}
+
+    def judged(content: bytes) -> Judgement:
+        task = BenchTask.model_validate({"task_id": "t", "task": "Do it.", "checker": checker})
+        box = box_type()
+        box.files = {"state.json": content}
+        return anyio.run(judge_ending, task, ending, box)
+
+    assert judged(b'{"open": false}').failure == failure
+    assert judged(b'{"open": true}').failure is None
+
+
 def test_a_check_that_cannot_be_carried_out_is_no_verdict(box_type: type[Confined]) -> None:
     """A check that ends its own process has told nothing, and nobody is wrong for it."""
     checker = {"kind": "state", "check": "import os; os._exit(3)"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from memcollab.bench.agent import Ending
 from memcollab.bench.judge import judge_ending
 from memcollab.bench.replies import defines
 from memcollab.bench.sandbox import Bubblewrap, Confined, Unconfined
-from memcollab.bench.suites import SUITES, Choice, choose, is_among, own
+from memcollab.bench.suites import SUITES, Choice, choose, gives_away, is_among, own, shuffled
 from memcollab.bench.suites.rows import Source, read_rows
 from memcollab.bench.tasks import BenchTask, Code, Maths, State
 from memcollab.errors import SandboxError, UsageError
@@ -57,6 +59,30 @@ def test_a_near_duplicate_across_suites_is_left_out(tmp_path: Path) -> None:
     _write(second, [("c", text, "test")])
     suites = choose([Choice("one", 1, 0, first), Choice("two", 0, 1, second)], None)
     assert [task.task_id for task in suites[0].build] == ["b"]
+
+
+def test_an_mbpp_task_with_another_example_is_left_out(shared_data: Path) -> None:
+    """Build tasks that say what a chosen test task says, and show another example, are not chosen;
+    with few test tasks the choice is what it would be without looking at descriptions."""
+    build, test = SUITES["mbpp"](shared_data)
+    by_id = {task.task_id: task.task for task in (*build, *test)}
+    for learned, asked in (("mbpp-704", "mbpp-248"), ("mbpp-872", "mbpp-216")):
+        assert not is_among(by_id[learned], [by_id[asked]])
+        assert gives_away(by_id[learned], by_id[asked])
+    (whole,) = choose([Choice("mbpp", 459, 500)], shared_data)
+    ids = [task.task_id for task in whole.build]
+    assert not {"mbpp-704", "mbpp-872"} & set(ids)
+    assert not [
+        task.task_id
+        for task in whole.build
+        if any(gives_away(task.task, each.task) for each in whole.test)
+    ]
+    with pytest.raises(UsageError, match="only 459 build tasks of 'mbpp'"):
+        choose([Choice("mbpp", 460, 500)], shared_data)
+    (few,) = choose([Choice("mbpp", 80, 50)], shared_data)
+    asked = [task.task for task in test]
+    apart = [task for task in shuffled(build, 0) if not is_among(task.task, asked)]
+    assert list(few.build) == apart[:80]
 
 
 def test_the_choice_depends_on_the_seed_alone(tmp_path: Path) -> None:
@@ -143,9 +169,49 @@ def test_a_damaged_benchmark_file_is_named(tmp_path: Path) -> None:
 
 def test_without_data_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the loader's package the error names the package and the other way."""
-    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UsageError, match=r"pip install datasets; or --data FOLDER"):
         read_rows(_source("train.jsonl"), None)
+
+
+def test_maths_from_the_hub_has_a_build_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the hub's rows, in the form that each data set there has, those of MATH's whole test split
+    that MATH500 lacks are built from: with the subject, and the answer that the solution boxes."""
+    hub = {
+        ("DigitalLearningGmbH/MATH-lighteval", None, "test"): [
+            {
+                "problem": f"What is ${n}+{n}$?",
+                "level": "Level 1",
+                "type": "Counting & Probability",
+                "solution": f"It is $\\boxed{{{2 * n}}}$.",
+            }
+            for n in range(5)
+        ],
+        ("HuggingFaceH4/MATH-500", None, "test"): [
+            {
+                "problem": "What is  $3+3$?\n",
+                "solution": "It is $\\boxed{6}$.",
+                "answer": "6",
+                "subject": "Counting & Probability",
+                "level": 1,
+                "unique_id": "test/counting_and_probability/3.json",
+            }
+        ],
+    }
+    asked = types.ModuleType("datasets")
+    monkeypatch.setattr(
+        asked, "load_dataset", lambda name, config, split: hub[name, config, split], raising=False
+    )
+    monkeypatch.setitem(sys.modules, "datasets", asked)
+    build, test = SUITES["math500"](None)
+    assert [task.task for task in build] == [f"What is ${n}+{n}$?" for n in (0, 1, 2, 4)]
+    assert {task.category for task in build} == {"counting_and_probability"}
+    assert [task.checker for task in build] == [
+        Maths(kind="math", answer=str(2 * n)) for n in (0, 1, 2, 4)
+    ]
+    assert [(task.checker, task.category) for task in test] == [
+        (Maths(kind="math", answer="6"), None)
+    ]
 
 
 def _source(file: str) -> Source:

@@ -4,7 +4,7 @@
 #   needs:   the servers that TABLE.toml names, bubblewrap, pip install 'memcollab[bench]'
 #   writer:  MEMCOLLAB_WRITER=openai:gpt-5 (and its key), or ANSWERS=FILE with recorded answers
 #   size:    PARALLEL tasks at once (default 4); every table of one DIR shares its runs and banks
-# Tables at the size of the paper (1,000 build and 500 test tasks, 7B to 32B models) are in paper/,
+# Tables at the size of the paper (1,000 build and 500 test tasks, 7B to 70B models) are in paper/,
 # those that were run for results/ in here/.
 set -euo pipefail
 table=${1:?TABLE.toml} dir=${2:?DIR}

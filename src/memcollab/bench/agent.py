@@ -138,12 +138,13 @@ SINGLE_DIGEST = hashlib.sha256(
 class Ending:
     """How a run ended: ``answer`` is the final answer, or the source of the function for a code
     task; ``how`` is ``answered``, ``out of turns`` or ``out of context``; ``programs`` counts those
-    that were run."""
+    that were run; ``failed`` says that the last of them raised or was ended."""
 
     answer: str | None
     how: str
     turns: int
     programs: int = 0
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ class _Progress:
         return (self.code, self.seen) == (before.code, before.seen)
 
     def end(self, answer: str | None, how: str) -> Ending:
-        return Ending(answer, how, len(self.texts), self.programs)
+        failed = self.programs > 0 and not self.worked
+        return Ending(answer, how, len(self.texts), self.programs, failed)
 
 
 @dataclass(frozen=True)
@@ -229,8 +231,8 @@ async def _one_message(state: TaskState, model: Model, task: _Asked) -> Ending:
     state.messages.append(ChatMessageAssistant(content=text, model=output.model))
     reply = replies.read(text)
     if task.acts and reply.code is not None:
-        await _execute(reply.code)
-        return Ending(reply.answer, "answered", 1, 1)
+        ran = await _execute(reply.code)
+        return Ending(reply.answer, "answered", 1, 1, failed=ran.code != 0)
     so_far = _Progress(texts=(text,))
     answer = (None if task.function else reply.answer) or _last(so_far, task)
     done = answer is not None and not task.acts

@@ -5,13 +5,14 @@ Each call builds a new confinement with bubblewrap and nothing of it survives th
 * no network: a network namespace of its own with nothing but its own loopback;
 * the system read-only (``/usr`` and the interpreter), nothing else of the host's files visible,
   no site-packages but the few that are named;
-* the working folder, ``/tmp`` and ``/dev/shm`` are memory of bounded size. Files live on between
-  calls as values (path → content) that the caller holds: no folder of the host is ever writable;
+* the working folder, ``/tmp`` and ``/dev/shm`` are memory of bounded size, for a bounded number of
+  files. Files live on between calls as values (path → content) that the caller holds: no folder of
+  the host is ever writable;
 * process, user, IPC and host-name namespaces of its own; ends with its parent; no terminal;
 * no system call that makes namespaces or mounts, reads other processes, or reaches the kernel's
   rarer parts (`memcollab.bench.seccomp`);
 * limits on wall time, CPU time, memory (each process by rlimit; all together by sampling), number
-  of processes, size and number of files, and output.
+  of processes, size and number of files (the number by sampling), and output.
 
 Not covered: holes in the kernel, and time and heat of the processor within the limits.
 
@@ -50,6 +51,7 @@ KINDS: tuple[Kind, ...] = ("bubblewrap", "none")
 WORK = "/work"
 TOOLS = "/tools"
 PACKAGES = "/packages"
+WRITABLE = (WORK, "/tmp", "/dev/shm")  # noqa: S108 - inside the confinement
 _BIN = "/sandbox"
 _INSTALL = (
     "Next: apt-get install bubblewrap (or your system's package of that name, 0.8 or newer); or, "
@@ -114,6 +116,7 @@ def run(job: Job, kind: Kind = "bubblewrap", stop: threading.Event | None = None
             (files_in, files_out, *inherited),
             job.limits,
             stop or threading.Event(),
+            WRITABLE if kind == "bubblewrap" else (),
         )
         return _outcome(ended, job, files_out)
 
@@ -133,6 +136,38 @@ def check(kind: Kind) -> None:
             "--security-opt seccomp=unconfined or CAP_SYS_ADMIN; on Ubuntu: sysctl "
             f"kernel.apparmor_restrict_unprivileged_userns=0). {_INSTALL}"
         )
+    _see_the_counted_limits_kept(kind)
+
+
+_HOARD = """
+import pathlib, time
+hoard = b"x" * (64 << 20)
+for number in range(64):
+    pathlib.Path(str(number)).touch()
+time.sleep(3)
+"""
+
+
+def _see_the_counted_limits_kept(kind: Kind) -> None:
+    """Pass each limit that is kept by looking into /proc: where that shows nothing, memory and
+    files would count as none.
+
+    Raises:
+        SandboxError: a limit was passed, and nothing ended it.
+    """
+    probes = {"memory": Limits(seconds=10, memory_bytes=32 << 20)}
+    if kind == "bubblewrap":
+        probes["file"] = Limits(seconds=10, standing_files=32)
+    for name, limits in probes.items():
+        ran = run(Job(["python", "-c", _HOARD], limits=limits), kind)
+        if not (ran.stopped or "").startswith(name):
+            raise SandboxError(
+                f"the sandbox {kind!r} does not keep its {name} limit here: what passes it ended "
+                f"by {ran.stopped or f'exit code {ran.code}'!r}, {ran.stderr.strip()[-400:]!r}. "
+                "It is kept by reading /proc/PID/task/TID/children, which a Linux has that was "
+                "built with CONFIG_PROC_CHILDREN, and /proc/PID/root. Next: run where /proc shows "
+                "both"
+            )
 
 
 # --- the confinement ---------------------------------------------------------------------------
@@ -302,7 +337,7 @@ def _package_parts(name: str) -> tuple[Path, ...]:
 
 def _writable(limits: Limits) -> list[str]:
     arguments = []
-    for folder in (WORK, "/tmp", "/dev/shm"):  # noqa: S108 - inside the confinement
+    for folder in WRITABLE:
         arguments += ["--perms", "1777", "--size", str(limits.disk_bytes), "--tmpfs", folder]
     return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]
 

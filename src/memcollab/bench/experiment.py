@@ -94,6 +94,12 @@ class Experiment(BaseModel):
     turns: int = Field(default=5, ge=1, description="model calls per task at most")
     max_tokens: int = Field(default=512, ge=16, description="tokens per model call at most")
     contrasts: int = Field(default=25, ge=1, description="per suite and memory")
+    unanswered: int = Field(
+        default=0,
+        ge=0,
+        description="requests per suite and memory that may stay without an answer: some that a "
+        "writer refuses for good",
+    )
     recipe: dict[str, Any] = Field(
         default_factory=dict,
         description="settings of the method that are changed alike for every memory",

@@ -5,10 +5,11 @@ Every check runs in the sandbox, so that an answer that is hostile to the checke
 function that ends the process) meets the same walls as the agent's code. A check that cannot be
 carried out raises: the sample has an error then, and no verdict.
 
-Failures: ``wrong`` · ``crashed`` (the code raises where no test asserts, or passes a limit) ·
-``unreadable`` (a final answer that cannot be read as one; code, and none that
-defines the function) · ``out-of-turns`` (something was there
-when the turns ended, and it is wrong) · ``never-finished`` (nothing was there).
+Failures: ``wrong`` · ``crashed`` (the code raises where no test asserts, or passes a limit; where a
+task acts, the last program did) · ``unreadable`` (a final answer that cannot be read as one; code,
+and none that defines the function; never where a task acts, as nothing of it is read) ·
+``out-of-turns`` (something was there when the turns ended, and it is wrong; where a task acts, its
+programs ran) · ``never-finished`` (nothing was there; where a task acts, no program was run).
 """
 
 from __future__ import annotations
@@ -142,6 +143,7 @@ def judge(tasks: dict[str, BenchTask], done: Callable[[str, bool], None] | None 
                     "ended": ending.how,
                     "turns": ending.turns,
                     "programs": ending.programs,
+                    "failed": ending.failed,
                 },
             )
 
@@ -156,12 +158,14 @@ async def judge_ending(task: BenchTask, ending: Ending, box: Confined) -> Judgem
     Raises:
         SandboxError: the check itself could not be carried out.
     """
-    finished = ending.how == "answered"
-    if ending.answer is None and not isinstance(task.checker, State):
+    acts = isinstance(task.checker, State)
+    if ending.answer is None and not acts:
         return Judgement("unreadable" if task.function and ending.programs else "never-finished")
     judgement = await _check(task, ending.answer or "", box)
-    if judgement.failure in ("wrong", "unreadable") and not finished:
-        idle = ending.answer is None or (isinstance(task.checker, State) and not ending.programs)
+    if judgement.failure is not None and acts and ending.failed:
+        return Judgement("crashed", judgement.detail)
+    if judgement.failure in ("wrong", "unreadable") and ending.how != "answered":
+        idle = acts and not ending.programs
         return Judgement("never-finished" if idle else "out-of-turns", judgement.detail)
     return judgement
 

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING
 
 from memcollab.bench.arms import NOTHING, Arm, Guide, Memory, Shown, memories
 from memcollab.bench.attempts import Attempt
+from memcollab.bench.checks import lacking, refuse_contaminated
 from memcollab.bench.evaluate import Job, Settings, judged, samples, tokens
 from memcollab.bench.experiment import Experiment
 from memcollab.bench.roster import AgentSpec
 from memcollab.bench.suites import Suite
 from memcollab.bench.tables import Plan
 from memcollab.bench.tasks import BenchTask
-from memcollab.collab import MemCollab
 from memcollab.errors import UsageError
-from memcollab.recall import same_task
 from memcollab.records import Agent, Record
 
 if TYPE_CHECKING:
@@ -107,32 +106,50 @@ def plan(
     """Every attempt that the experiment asks for: task by task, so that a run that is stopped
     early has measured the same tasks under every arm.
 
-    ``early``: where a bank is not made yet, count on guidance of the whole budget for every task.
+    ``early``: where a bank is not made yet, or not whole, count on guidance of the whole budget for
+    every task.
 
     Raises:
-        UsageError: a bank is missing, or holds a constraint learned from a test task.
+        UsageError: a bank is missing or half learned, or holds a constraint learned from a test
+            task, or for an arm that shows runs a test task itself.
     """
     agents = experiment.specs(experiment.agents)
     builders = [spec.name for spec in experiment.specs(experiment.builders)]
     planned: list[tuple[int, Planned]] = []
-    checked: set[Memory] = set()
+    ready: dict[tuple[Memory, bool], bool] = {}
     for spec in agents:
         for arm in experiment.arms:
             for memory in memories(arm, spec.name, builders):
                 column = _Column(experiment, suites, spec, arm.name, memory)
                 if memory is None:
                     planned += column.attempts(_always(NOTHING))
-                elif early and not learned(place.bank(memory)):
-                    budget = experiment.guidance_tokens
-                    unknown = Shown(f"{arm.name} {memory.name}", budget)
-                    planned += column.attempts(_always(unknown))
-                else:
+                    continue
+                key = memory, arm.show == "examples"
+                if key not in ready:
+                    bank = place.bank(memory)
+                    ready[key] = _ready(experiment, suites, bank, arm, early=early)
+                if ready[key]:
                     with _guide(experiment, place, arm, memory, spec) as guide:
-                        if memory not in checked:
-                            refuse_contaminated(guide.collab, suites, place.bank(memory))
-                            checked.add(memory)
                         planned += column.attempts(guide.show)
+                else:
+                    unknown = Shown(f"{arm.name} {memory.name}", experiment.guidance_tokens)
+                    planned += column.attempts(_always(unknown))
     return [each for _, each in sorted(planned, key=lambda entry: entry[0])]
+
+
+def _ready(
+    experiment: Experiment, suites: Sequence[Suite], bank: Path, arm: Arm, *, early: bool
+) -> bool:
+    """Whether a bank is whole; unless it is ``early``, one that is not is refused."""
+    if bank.exists():
+        refuse_contaminated(bank, suites, shows_runs=arm.show == "examples")
+    missing = lacking(bank, suites, experiment.unanswered)
+    if missing and not early:
+        raise UsageError(
+            f"the arm {arm.name!r} reads the bank {str(bank)!r}, {missing}. "
+            "Next: memcollab bench learn with the same experiment and folder"
+        )
+    return missing is None
 
 
 @dataclass(frozen=True)
@@ -170,46 +187,11 @@ def _always(shown: Shown) -> Callable[[BenchTask], Shown]:
 def _guide(
     experiment: Experiment, place: Place, arm: Arm, memory: Memory, spec: AgentSpec
 ) -> Iterator[Guide]:
-    bank = place.bank(memory)
-    if not learned(bank):
-        raise UsageError(
-            f"the arm {arm.name!r} reads the bank {str(bank)!r}, for which no writer has answered "
-            "yet. Next: memcollab bench learn with the same experiment and folder"
-        )
-    agent = Agent(model=spec.name, harness=experiment.harness)
+    bank, agent = place.bank(memory), Agent(model=spec.name, harness=experiment.harness)
     method = experiment.recipe_of(arm.recipe)
     guide = Guide.open(arm, bank, agent, method, experiment.limit, experiment.guidance_tokens)
     with guide.collab:
         yield guide
-
-
-def learned(bank: Path) -> bool:
-    """Whether a writer has answered for a bank. One that is there and waits for its answers would
-    pass for a memory that does not help."""
-    if not bank.exists():
-        return False
-    with MemCollab(bank, create=False) as collab:
-        return bool(collab.bank.stats().answers_by_writer)
-
-
-def refuse_contaminated(collab: MemCollab, suites: Sequence[Suite], bank: Path) -> None:
-    """See that no constraint was learned from a test task, near-duplicates included.
-
-    Raises:
-        UsageError: one was; it and the task are named.
-    """
-    asked = [task for suite in suites for task in suite.test]
-    rows = collab.bank.index_rows(0).rows
-    texts = {task.id: task.text for task in collab.bank.tasks()}
-    sources = {task_id: row.constraint.id for row in rows for task_id in row.task_ids}
-    for task_id, constraint in sorted(sources.items()):
-        for task in asked:
-            if same_task(texts[task_id], task.task):
-                raise UsageError(
-                    f"the bank {str(bank)!r} holds {constraint!r}, which was learned from the test "
-                    f"task {task.task_id!r}: what would be measured is the answer being known. "
-                    "Next: learn the bank from build tasks only"
-                )
 
 
 # -- what the logs hold ------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from memcollab.bench.roster import AgentSpec
 from memcollab.bench.suites import Suite
 from memcollab.bench.tables import Ledger
 from memcollab.collab import MemCollab
-from memcollab.errors import UsageError
+from memcollab.errors import ModelError, UsageError
 from memcollab.models import LanguageModel
 from memcollab.records import LearnReport
 
@@ -173,6 +173,24 @@ def learn(
     if batch_out:
         _write(batch_out, b"".join(requests))
     return reports
+
+
+def refuse_half_learned(experiment: Experiment, reports: Mapping[str, LearnReport]) -> None:
+    """See that every request of a learn was answered, but for as many of each suite and memory as
+    the experiment allows.
+
+    Raises:
+        ModelError: more were not; each memory and suite is named.
+    """
+    open_ = {name: report.pending + report.failed for name, report in reports.items()}
+    over = [f"{name}: {n}" for name, n in open_.items() if n > experiment.unanswered]
+    if over:
+        raise ModelError(
+            f"requests to the writer have no usable answer ({', '.join(over)}), and bench run "
+            "measures no memory that is half learned. Next: the same command again, which asks "
+            "those alone (--batch-in: with a file that answers them; --batch-out writes them); or "
+            "unanswered = N in the experiment, where a writer refuses them for good"
+        )
 
 
 def _write(path: Path, content: bytes) -> None:

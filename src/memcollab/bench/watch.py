@@ -1,7 +1,8 @@
-"""Watching a process from outside: its time, its memory and its output are bounded.
+"""Watching a process from outside: its time, memory, files and output are bounded.
 
-The limits that the kernel keeps for us (CPU time, files, number of processes) are set inside, by
-the launcher; what is here holds even where the code inside has killed the launcher.
+The limits that the kernel keeps for us (CPU time, size of files, number of processes) are set
+inside, by the launcher; what is here holds even where the code inside has killed the launcher.
+Memory and number of files are sampled: between two looks (50 ms) more of both may be taken.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Limits:
     memory_bytes: int = 1 << 30  # resident memory of all processes together
     processes: int = 32  # threads count as processes
     disk_bytes: int = 32 << 20  # of each of: working folder, /tmp, /dev/shm
-    most_files: int = 1000
+    most_files: int = 1000  # that come back from the working folder
+    standing_files: int = 10_000  # in all writable folders together, links and folders included
     output_bytes: int = 1 << 20  # of each of: stdout, stderr
 
 
@@ -51,12 +53,14 @@ def watch(
     inherited: Sequence[int],
     limits: Limits,
     stop: threading.Event,
+    writable: Sequence[str] = (),
 ) -> Ended:
     """Run the command in a session of its own, without environment, until it ends or a limit is
     passed or ``stop`` is set; then nothing of its session runs any more.
 
     Args:
         stdin: the descriptor it reads; ``inherited``: those it keeps besides.
+        writable: mounts that the command's child has for itself, and whose files are counted.
     """
     started = time.monotonic()
     process = subprocess.Popen(  # noqa: S603 - the caller built the command line
@@ -70,7 +74,7 @@ def watch(
     )
     ended = Ended()
     try:
-        ended.stopped = _follow(process, ended, limits, started, stop)
+        ended.stopped = _follow(process, ended, limits, started, stop, writable)
     finally:
         _kill(process)
     ended.code, ended.seconds = process.returncode, time.monotonic() - started
@@ -83,6 +87,7 @@ def _follow(
     limits: Limits,
     started: float,
     stop: threading.Event,
+    writable: Sequence[str],
 ) -> str | None:
     """Read both streams until the process has ended, or a limit is passed (returned in words)."""
     assert process.stdout is not None
@@ -103,7 +108,7 @@ def _follow(
             # streams is not waited for.
             if over and not ready:
                 return None
-            if reason := _passed(process, limits, started, stop, ended):
+            if reason := _passed(process, limits, started, stop, ended, writable):
                 return reason
             if not selector.get_map():
                 with suppress(subprocess.TimeoutExpired):
@@ -116,6 +121,7 @@ def _passed(
     started: float,
     stop: threading.Event,
     ended: Ended,
+    writable: Sequence[str],
 ) -> str | None:
     """The limit that was passed, in words for the one who wrote the code."""
     if stop.is_set():
@@ -126,6 +132,8 @@ def _passed(
         return f"output limit of {limits.output_bytes} bytes"
     if _resident_bytes(process.pid) > limits.memory_bytes:
         return f"memory limit of {limits.memory_bytes >> 20} MB"
+    if _standing_files(process.pid, writable) > limits.standing_files:
+        return f"file limit of {limits.standing_files} files"
     return None
 
 
@@ -133,13 +141,34 @@ def _resident_bytes(pid: int) -> int:
     """Resident memory of a process and all below it. One that ends meanwhile counts nothing."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-        # Children are listed under the thread that started them.
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [(thread / "children").read_text(encoding="ascii") for thread in threads]
+        below = sum(_resident_bytes(child) for child in _children(pid))
     except (OSError, IndexError):
         return 0
-    below = sum(_resident_bytes(int(child)) for child in " ".join(children).split())
     return pages * os.sysconf("SC_PAGE_SIZE") + below
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that a process started. They are listed under the thread that did."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    listed = [(thread / "children").read_text(encoding="ascii") for thread in threads]
+    return [int(child) for child in " ".join(listed).split()]
+
+
+def _standing_files(pid: int, writable: Sequence[str]) -> int:
+    """Files, folders and links in the mounts of a process's child, which is bubblewrap's init: it
+    is there as long as the confinement is, and the code inside can neither end nor replace it."""
+    if not writable:
+        return 0
+    try:
+        (init,) = _children(pid)
+        root = Path(f"/proc/{init}/root")
+        # Until its own root stands, the child has the host's.
+        if root.stat().st_dev == Path("/").stat().st_dev:
+            return 0
+        mounts = [os.statvfs(f"{root}{folder}") for folder in writable]
+    except (OSError, ValueError):
+        return 0
+    return sum(mount.f_files - mount.f_ffree for mount in mounts)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -110,11 +110,11 @@ def learn(
     from memcollab.bench.plan import Place
     from memcollab.cli import show
 
-    place = Place(folder or experiment.with_suffix(""))
+    described, place = load_experiment(experiment), Place(folder or experiment.with_suffix(""))
     chosen = settings.load(writer=writer, writer_url=writer_url)
     with show.progress(quiet=as_json) as progress:
         reports = running.learn(
-            load_experiment(experiment),
+            described,
             place,
             writer=chosen.writer,
             writer_url=chosen.writer_url,
@@ -123,6 +123,8 @@ def learn(
             progress=progress,
         )
     show.memories(reports, as_json=as_json)
+    if not batch_out:
+        running.refuse_half_learned(described, reports)
 
 
 def run(

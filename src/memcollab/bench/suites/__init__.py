@@ -9,8 +9,10 @@
 
 The two parts of a suite are disjoint by content. Near-duplicates count as the same task
 (`memcollab.recall.same_task`), and are taken out of the build part, across all suites of an
-experiment. Chosen tasks depend on the seed and on nothing else: the order of a file decides
-nothing, and fewer tasks are always the first of more.
+experiment. Two tasks of MBPP may say the same and differ in their example alone: a build task that
+does, beside a chosen test task, is taken out as well. Apart from that, chosen tasks depend on the
+seed and on nothing else: the order of a file decides nothing, and fewer tasks are always the first
+of more.
 """
 
 from __future__ import annotations
@@ -70,23 +72,39 @@ def choose(choices: Sequence[Choice], data: Path | None, *, seed: int = 0) -> li
     """
     parts = {choice.suite: _parts(choice, data) for choice in choices}
     asked = [task.task for _, test in parts.values() for task in test]
+    tests = {
+        choice.suite: _first(
+            shuffled(parts[choice.suite][1], seed),
+            choice.test,
+            f"test tasks of {choice.suite!r}",
+        )
+        for choice in choices
+    }
+    chosen = [task.task for test in tests.values() for task in test]
     suites = []
     for choice in choices:
-        build, test = parts[choice.suite]
-        apart = (task for task in shuffled(build, seed) if not is_among(task.task, asked))
-        suites.append(
-            Suite(
-                choice.suite,
-                build=_first(apart, choice.build, f"build tasks of {choice.suite!r}"),
-                test=_first(shuffled(test, seed), choice.test, f"test tasks of {choice.suite!r}"),
-            )
+        apart = (
+            task
+            for task in shuffled(parts[choice.suite][0], seed)
+            if not is_among(task.task, asked)
+            and not any(gives_away(task.task, other) for other in chosen)
         )
+        build = _first(apart, choice.build, f"build tasks of {choice.suite!r}")
+        suites.append(Suite(choice.suite, build, tests[choice.suite]))
     return suites
 
 
 def is_among(text: str, others: Iterable[str]) -> bool:
     """Whether one of the others puts the same task, near-duplicates included."""
     return any(same_task(text, other) for other in others)
+
+
+def gives_away(learned: str, asked: str) -> bool:
+    """Whether who learned from one task knows the other: they are the same, or both are MBPP's and
+    say the same before their examples, which alone would tell them apart."""
+    one, other = mbpp.description(learned), mbpp.description(asked)
+    described = one is not None and other is not None and same_task(one, other)
+    return described or same_task(learned, asked)
 
 
 def _parts(choice: Choice, data: Path | None) -> Parts:

@@ -11,7 +11,8 @@ from memcollab.bench.replies import boxed
 from memcollab.bench.suites.rows import Row, Source, read_rows
 from memcollab.bench.tasks import BenchTask, Maths
 
-_ALL = Source("math/math_test_5000.jsonl", "nlile/hendrycks-MATH-benchmark", "test")
+# Others on the hub (nlile/hendrycks-MATH-benchmark) have MATH500 for their test split.
+_ALL = Source("math/math_test_5000.jsonl", "DigitalLearningGmbH/MATH-lighteval", "test")
 _TEST = Source("math/math500_test.jsonl", "HuggingFaceH4/MATH-500", "test")
 _CATEGORIES = {
     "Algebra": "algebra",

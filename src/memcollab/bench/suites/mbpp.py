@@ -15,7 +15,8 @@ from memcollab.bench.tasks import BenchTask, Code
 
 _ALL = Source("mbpp/mbpp.jsonl", "google-research-datasets/mbpp", "train+test+validation+prompt")
 _TEST_IDS = range(11, 511)
-_ASKED = "{text}\nThe function is called `{name}`. For example, this must hold:\n{example}"
+_CALLED = "\nThe function is called `"
+_ASKED = "{text}" + _CALLED + "{name}`. For example, this must hold:\n{example}"
 
 
 def load(data: Path | None) -> tuple[list[BenchTask], list[BenchTask]]:
@@ -25,6 +26,12 @@ def load(data: Path | None) -> tuple[list[BenchTask], list[BenchTask]]:
     for row in read_rows(_ALL, data):
         (test if row["task_id"] in _TEST_IDS else build).append(_task(row))
     return build, test
+
+
+def description(task: str) -> str | None:
+    """What a task of this suite says before its name and example; None of any other text."""
+    said, called, _ = task.partition(_CALLED)
+    return said if called else None
 
 
 def _task(row: Row) -> BenchTask:
