@@ -55,25 +55,32 @@ def closed(tmp_path: Path, behind: Upstream) -> Service:
     return service_over(tmp_path / "team.db", require_key=True, upstream=behind.url)
 
 
-def test_who_has_no_key_or_the_wrong_one_is_told_in_openais_form(closed: Service) -> None:
+def test_who_has_no_key_or_the_wrong_one_is_told_in_openais_form(
+    tmp_path: Path, behind: Upstream
+) -> None:
     """No key, an unknown one, one without the scope, one of another bank: each its exception, with
     the header that a key goes in here, and the command that makes one."""
+    closed = service_over(tmp_path, many=True, require_key=True, upstream=behind.url)
+    for name in ("team", "theirs"):
+        closed.banks.create(name)
     recorder, _ = closed.keyring.create("bob", ["record"])
     stranger, _ = closed.keyring.create("eve", ["recall"], "theirs")
     with serving(closed) as url:
-        without = refused(client(url), openai.AuthenticationError)
+        without = refused(client(url, bank="/team"), openai.AuthenticationError)
         assert "`X-MemCollab-Key: KEY`" in without.message
         assert "memcollab key create" in without.message
         assert (without.code, without.type) == ("KeyNeeded", "invalid_request_error")
         assert without.response.headers["www-authenticate"] == "Bearer"
         assert without.response.headers["memcollab-request-id"]
-        assert refused(client(url, "mc_x_y"), openai.AuthenticationError).code == "KeyNeeded"
-        scopeless = refused(client(url, recorder), openai.PermissionDeniedError)
+        assert (
+            refused(client(url, "mc_x_y", "/team"), openai.AuthenticationError).code == "KeyNeeded"
+        )
+        scopeless = refused(client(url, recorder, "/team"), openai.PermissionDeniedError)
         assert "lacks the scope 'recall'" in str(scopeless.body)
         other = refused(client(url, stranger, "/team"), openai.PermissionDeniedError)
         assert "does not open the bank 'team'" in str(other.body)
         # The other doors keep their own form.
-        problem = httpx.post(f"{url}/v1/recall", json={"task": "x"})
+        problem = httpx.post(f"{url}/team/v1/recall", json={"task": "x"})
         assert problem.headers["content-type"] == "application/problem+json"
         assert "`Authorization: Bearer KEY`" in problem.json()["detail"]
 
