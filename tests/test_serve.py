@@ -1194,7 +1194,11 @@ def test_the_log_is_json_without_secrets_or_tasks(two: tuple[str, Service]) -> N
             f"{url}/ours/v1/recall", json={"task": "a private matter"}, headers=bearer(token)
         )
         httpx.get(f"{url}/ours/v1/constraints?text=private", headers=bearer("mc_wrong_" + "s" * 43))
-        watch.write_log()
+        deadline = time.monotonic() + 10  # a request is logged when its last byte has gone
+        while stream.getvalue().count('"event":"request"') < 2:
+            assert time.monotonic() < deadline
+            watch.write_log()
+            time.sleep(0.01)
     finally:
         watch.LOG.handlers[:], watch.LOG.propagate = kept[0], kept[1]
         watch.LOG.setLevel(kept[2])
