@@ -339,6 +339,7 @@ def test_shares_of_nothing_solved_and_of_all_stay_within_0_and_1() -> None:
         cell = {f"t{n}": solved for n in range(30)}
         found = macro_share({"s": {"one": cell, "two": cell}})
         assert found.value == getattr(found, end) == float(solved)
+        assert math.copysign(1, found.low) == 1  # a report would print "-0"
         assert 0.05 < found.high - found.low < 0.2
 
 

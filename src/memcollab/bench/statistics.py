@@ -220,7 +220,7 @@ def macro_share(
     added = [table.with_rows((1.0, 1.0, 0.0, 0.0)) for table in tables]
     low, high = _limits(added, (1 - confidence) / 2, seed, resamples)
     low, high = round(low / cells, 12), round(high / cells, 12)
-    return Estimate(value, max(min(low, value), 0.0), min(max(high, value), 1.0), n)
+    return Estimate(value, max(0.0, min(low, value)), min(max(high, value), 1.0), n)
 
 
 def macro_difference(
