@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import sqlalchemy as sa
 from anyio import to_thread
-from fastapi import Query, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from memcollab.serve.http.requests import Body, caller_of, json_answer, service_of, versioned
+from memcollab.serve.http.requests import (
+    Body,
+    Limit,
+    Since,
+    caller_of,
+    json_answer,
+    service_of,
+    versioned,
+)
 from memcollab.serve.ledger import AUDIT
 
 router = versioned("server")
@@ -48,8 +56,8 @@ async def create_bank(request: Request, body: BankRequest) -> Response:
 @router.get("/audit", response_model=list[dict[str, Any]])
 async def audit(
     request: Request,
-    since: Annotated[int, Query(ge=0, lt=2**31, description="number of the last one seen")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    since: Since = 0,
+    limit: Limit = 100,
 ) -> Response:
     """Who wrote what and when, oldest first. Scope: `admin`."""
     caller_of(request, "admin")
