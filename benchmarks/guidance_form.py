@@ -21,7 +21,7 @@ from memcollab.bench.evaluate import Evaluation, Job, Settings
 from memcollab.bench.plan import known
 from memcollab.bench.roster import AgentSpec
 from memcollab.bench.statistics import share
-from memcollab.bench.suites.house_rules import HouseTask, generate
+from memcollab.bench.suites.house_rules import HouseTask, as_tested, generate
 from memcollab.guide import write_guidance
 from memcollab.records import Category, Constraint
 
@@ -84,8 +84,7 @@ def _rules(form: str) -> dict[tuple[str, int], Constraint]:
 def _job(
     made: HouseTask, rules: dict[tuple[str, int], Constraint], *, recite: bool, before: bool
 ) -> Job:
-    files = {name: text for name, text in made.task.files.items() if name != "notice.txt"}
-    task = made.task.model_copy(update={"files": files})
+    task = as_tested(made.task)
     fitting = [
         rules[made.tool, place] for place in range(made.level) if (made.tool, place) in rules
     ]

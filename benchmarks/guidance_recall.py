@@ -21,7 +21,7 @@ from memcollab.bench.evaluate import Evaluation, Job, Settings
 from memcollab.bench.plan import known
 from memcollab.bench.roster import AgentSpec
 from memcollab.bench.statistics import share
-from memcollab.bench.suites.house_rules import HouseTask, generate
+from memcollab.bench.suites.house_rules import HouseTask, as_tested, generate
 from memcollab.guide import Place, write_guidance
 from memcollab.recipe import DEFAULT
 from memcollab.records import Agent, Constraint
@@ -67,8 +67,7 @@ def main() -> None:
 
 
 def _job(memory: MemCollab, made: HouseTask, spec: AgentSpec, limit: int, place: Place) -> Job:
-    files = {name: text for name, text in made.task.files.items() if name != "notice.txt"}
-    task = made.task.model_copy(update={"files": files})
+    task = as_tested(made.task)
     agent = Agent(model=spec.name, harness=SETTINGS.harness)
     found = memory.recall(made.task.task, agent=agent, limit=CANDIDATES, store=False)
     strange = [

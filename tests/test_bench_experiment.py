@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ import pytest
 
 from memcollab import MemCollab, __version__
 from memcollab.bank import sqlite
-from memcollab.bench import checks, confine, paired, plan, run
+from memcollab.bench import checks, confine, paired, plan, run, validation
 from memcollab.bench.arms import ARMS, Memory, memories
 from memcollab.bench.attempts import Attempt
 from memcollab.bench.collect import collect
@@ -80,7 +81,13 @@ def sandbox() -> str:
     return "bubblewrap"
 
 
-def described(folder: Path, agents: dict[str, str], arms: list[object], **more: object) -> Path:
+def described(
+    folder: Path,
+    agents: dict[str, str],
+    arms: list[object],
+    tasks: Sequence[tuple[str, int, str]] = TASKS,
+    **more: object,
+) -> Path:
     """An experiment's file with its task file beside it."""
     lines = [
         {
@@ -90,13 +97,15 @@ def described(folder: Path, agents: dict[str, str], arms: list[object], **more: 
             "category": "counting/money" if part == "build" else None,
             "checker": {"kind": "exact", "answer": str(number * 300)},
         }
-        for part, number, text in TASKS
+        for part, number, text in tasks
     ]
     (folder / "kiosk.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     named = [f"{name}@{url}" for name, url in agents.items()]
     content = {"name": "kiosk", "builders": named, "agents": named, "arms": arms, **more}
     toml = [f"{key} = {_toml(value)}" for key, value in content.items()]
-    suite = '[[suite]]\nname = "kiosk"\nfile = "kiosk.jsonl"\nbuild = 3\ntest = 2\n'
+    parts = Counter(part for part, _, _ in tasks)
+    numbers = "".join(f"{part} = {parts[part]}\n" for part in ("build", "test"))
+    suite = f'[[suite]]\nname = "kiosk"\nfile = "kiosk.jsonl"\n{numbers}'
     path = folder / "kiosk.toml"
     path.write_text("\n".join([*toml, suite]), encoding="utf-8")
     return path
@@ -224,6 +233,87 @@ def test_an_experiment_is_evidence(
     assert report.saving.tokens is not None
     assert report.saving.tokens > 0
     assert report.saving.guidance_tokens > 20
+
+
+def test_a_memory_proves_itself_before_it_is_shown(
+    tmp_path: Path,
+    sandbox: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Under the arm ``proven`` each agent attempts the build tasks with the memory; the novice,
+    whom it helped beyond the interval, is shown it at test tasks, the adept is not. Attempts
+    without memory are those of the build, nothing is made twice, and a run before it is refused."""
+    many = [
+        *(
+            ("build", n, f"The kiosk sells {n} maps at 3 euro each. What total does it book?")
+            for n in range(11, 41)
+        ),
+        *TASKS[-2:],
+    ]
+    with ScriptedServer(adept) as one, ScriptedServer(novice) as two:
+        agents = {"adept": one.url, "novice": two.url}
+        path = described(tmp_path, agents, ["none", "proven"], many)
+        experiment, place = load_experiment(path), Place(tmp_path / "out")
+        suites = experiment.choose(None)
+        runner = run.Runner(sandbox, parallel=8)
+        with pytest.raises(UsageError, match="memcollab bench learn"):
+            validation.validate(experiment, suites, place, runner)
+        run.build(experiment, suites, place, runner)
+        run.learn(experiment, place, writer=ScriptedModel(writer))
+        with pytest.raises(UsageError, match="memcollab bench validate"):
+            plan.plan(experiment, suites, place)
+        early = plan.plan(experiment, suites, place, early=True)
+        assert all(each.shown.tokens for each in early if each.arm == "proven")
+        cells = validation.outline(experiment, suites, place)
+        assert {(each.arm, each.to_run) for each in cells} == {
+            ("validate none", 0),
+            ("validate guided", 30),
+        }
+        asked = len(one.requests) + len(two.requests)
+        arguments = ["memcollab", "bench", "validate", str(path), "--dir", str(place.root)]
+        monkeypatch.setattr(sys, "argv", [*arguments, "--sandbox", sandbox, "--parallel", "8"])
+        monkeypatch.setenv("COLUMNS", "200")
+        for _ in range(2):
+            with pytest.raises(SystemExit) as left:
+                main()
+            assert not left.value.code
+        assert len(one.requests) + len(two.requests) - asked == 60
+        said = capsys.readouterr().out
+        assert "novice in counting_and_probability: helps: +100.0 points [" in said
+        assert "adept in counting_and_probability: not known: +0.0 points [" in said
+        planned = plan.plan(experiment, suites, place)
+        shown = {(each.agent.name, each.arm): each.shown for each in planned}
+        assert shown["novice", "proven"].constraints
+        assert not shown["adept", "proven"].constraints
+        run.run(experiment, planned, place, runner)
+    attempts = plan.attempts(planned, plan.known(place.logs))
+    assert solved(attempts)["novice", "proven"] == (2, 2)
+    assert solved(attempts)["novice", "none"] == (0, 2)
+    with MemCollab(place.bank(Memory("proven", ("adept", "novice")))) as memory:
+        assert (memory.evidence().judged, memory.bank.verify().ok) == (120, True)
+
+
+def test_nothing_has_to_be_validated_where_no_arm_has_to_prove_itself(tmp_path: Path) -> None:
+    """The error says which arms there are, and goes on to the run."""
+    agents = {"adept": "http://127.0.0.1:9/v1", "novice": "http://127.0.0.1:9/v1"}
+    experiment = load_experiment(described(tmp_path, agents, ["none", "default"]))
+    suites, place = experiment.choose(None), Place(tmp_path / "out")
+    assert validation.outline(experiment, suites, place) == []
+    with pytest.raises(UsageError, match=r"'default' has the recipe 'default'.*bench run"):
+        validation.validate(experiment, suites, place, run.Runner("none"))
+
+
+def test_a_bank_that_was_told_of_a_test_task_is_refused(tmp_path: Path) -> None:
+    """Outcomes decide what is shown, so that of a test task gives the answer away, too."""
+    task = BenchTask(
+        task_id="t", task="How many lamps hang here?", checker=Exact(kind="exact", answer="1")
+    )
+    with MemCollab(tmp_path / "bank.db") as memory:
+        recall = memory.recall("How many lamps hang here?", agent="novice")
+        memory.record_outcome(recall, solved=True)
+    with pytest.raises(UsageError, match="an outcome of the test task 't'"):
+        checks.refuse_contaminated(tmp_path / "bank.db", [Suite("lamps", (), (task,))])
 
 
 def test_a_report_of_a_part_of_an_experiment(
@@ -478,7 +568,7 @@ def test_controls_differ_in_fit_alone(tmp_path: Path) -> None:
     task = experiment.choose(None)[0].test[0]
     shown = {}
     for name in ("default", "random", "wrong-category", "examples"):
-        with plan._guide(
+        with plan.guide(
             experiment, place, ARMS[name], _BOTH, experiment.specs(experiment.agents)[0]
         ) as guide:
             shown[name] = guide.show(task)
@@ -498,7 +588,7 @@ def test_an_arm_may_put_guidance_first(tmp_path: Path) -> None:
     first = ARMS["default"].model_copy(update={"name": "default-before", "place": "before"})
     shown = []
     for arm in (ARMS["default"], first):
-        with plan._guide(experiment, place, arm, _BOTH, agents[0]) as guide:
+        with plan.guide(experiment, place, arm, _BOTH, agents[0]) as guide:
             shown.append(guide.show(task))
     assert shown[0].guidance == shown[1].guidance
     settings = experiment.measured(0)

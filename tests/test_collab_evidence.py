@@ -293,9 +293,38 @@ def test_recall_abstains_where_memory_hurts(path: Path) -> None:
     assert other.shown
 
 
+def test_guidance_that_has_to_be_proven_waits_for_its_proof(path: Path) -> None:
+    """Under ``proven`` nothing is shown before outcomes have proven that it helps, and then to that
+    agent only; the abstention says what is missing."""
+    with MemCollab(path, recipe=recipe(Rules(relevance_step=1.0, proven=True))) as memory:
+        before = recalled(memory)
+        tell(memory, OWL, ["seats", "pairs", "none"], 0.8, 0.4)
+        tell(memory, CROW, ["seats", "pairs", "none"], 0.5, 0.5)
+        helped, other = recalled(memory), recalled(memory, CROW)
+    assert (before.entries, before.guidance) == ((), "")
+    assert str(before.abstained).endswith("no outcomes with it and without were compared")
+    assert helped.shown
+    assert not other.shown
+    assert str(other.abstained).startswith(f"memory is not proven to help {CROW.model!r}")
+
+
+def test_what_is_unproven_is_tried_by_coins_that_are_stored(path: Path) -> None:
+    """With a holdout, a recall that is stored may show it; one that is not stored shows nothing,
+    because nobody would learn from it."""
+    rules = Rules(relevance_step=1.0, proven=True, holdout=0.1)
+    with MemCollab(path, recipe=recipe(rules)) as memory:
+        stored = [recalled(memory) for _ in range(40)]
+        looked = recalled(memory, store=False)
+    assert {each.holdout for each in stored} == {0.5}
+    assert {each.withheld for each in stored} == {True, False}
+    assert looked.abstained
+    assert not looked.shown
+
+
 def test_new_constraints_get_a_first_chance(path: Path) -> None:
     """One that was never tried takes one place among known good ones, and the reason says so."""
-    with MemCollab(path, recipe=recipe(limit=2)) as memory:
+    seldom = Rules(relevance_step=1.0, holdout=1e-9, holdout_start=1e-9)
+    with MemCollab(path, recipe=recipe(seldom, limit=2)) as memory:
         for name in ("seats", "pairs", "none"):
             tell(memory, OWL, [name], 0.8, 0.5, n=300)
         recall = recalled(memory)

@@ -31,6 +31,7 @@ from memcollab.evidence import (
     expose,
     retirements,
     standing,
+    unproven,
 )
 from memcollab.evidence.pooling import pool
 from memcollab.evidence.sequence import compare, half_width, level, log_e
@@ -467,8 +468,54 @@ def test_recall_abstains_where_memory_hurts() -> None:
     assert choice.chosen == ()
     assert choice.abstained is not None
     assert choice.abstained.startswith("memory hurts 'a1' in 'loops': -40.0 points [")
-    assert abstention("loops", "b1", found) is None
-    assert abstention("algebra", "a1", found) is None
+    assert abstention("loops", "b1", found, RULES) is None
+    assert abstention("algebra", "a1", found, RULES) is None
+
+
+def test_guidance_that_has_to_be_proven_waits_for_its_proof() -> None:
+    """Under ``proven`` an agent is guided only in categories where the interval lies above 0. What
+    is not proven is shown as rarely as other recalls are withheld, where coins can be thrown, and
+    else not at all; what is proven to hurt is never shown."""
+    found = judge(
+        outcomes("c1", "a1", GAIN, n=1000),
+        outcomes("c2", "a2", EVEN, n=1000),
+        outcomes("c3", "b1", HARM, n=1000),
+    )
+    resting, trying = Rules(proven=True), Rules(proven=True, holdout=0.1)
+    assert unproven("loops", "a1", found, resting) is None
+    assert unproven("loops", "a2", found, RULES) is None
+    for agent, category in (("a2", "loops"), ("b1", "loops"), ("a1", "algebra")):
+        assert unproven(category, agent, found, trying)
+        assert abstention(category, agent, found, resting)
+    assert abstention("loops", "a1", None, resting) == (
+        "memory is not proven to help 'a1' in 'loops': "
+        "no outcomes with it and without were compared"
+    )
+    assert abstention("loops", "a2", found, trying) is None
+    assert str(abstention("loops", "a2", found, trying, coins=False)).startswith(
+        "memory is not proven to help 'a2' in 'loops': +0.0 points ["
+    )
+    assert str(abstention("loops", "b1", found, trying)).startswith("memory hurts 'b1' in 'loops'")
+
+
+def test_without_a_holdout_nothing_is_tried_out() -> None:
+    """Chances and optimism are for learning. Where no coin is thrown, what was never tried is
+    expected to do as its relatives do, and is shown where that is more than nothing."""
+    still = RULES.model_copy(update={"holdout": 0.0})
+    good = judge(*(outcomes(f"good{n}", "a1", (700, 400), n=1000) for n in range(3)))
+    bad = judge(*(outcomes(f"bad{n}", "a1", (360, 400), n=1000) for n in range(3)))
+    for found, tried, resting in (
+        (good, "first chance", "ranked"),
+        (bad, "first chance", "behind nothing"),
+    ):
+        for rules, why in ((RULES, tried), (still, resting)):
+            assert standing("fresh", "a1", "a", "loops", found, rules).why == why
+    found = judge(
+        outcomes("good", "a1", (700, 400), n=1000), outcomes("unlucky", "a1", (385, 400), n=1000)
+    )
+    (candidate,) = [Candidate("unlucky")]
+    told = {"agent": "a1", "family": "a", "category": "loops", "assessment": found, "limit": 2}
+    assert choose([candidate], rules=still, **told).chosen == ()  # type: ignore[arg-type]
 
 
 def test_equal_candidates_are_ranked_by_uplift_and_relevance_comes_first() -> None:
@@ -585,6 +632,27 @@ def test_a_single_entry_is_decided_by_the_recalls_coin() -> None:
     assert (once.holdout, once.entries) == (0.5, (Entry("c2"),))
     none = expose("r", [], agent="a1", category="loops", evidence=known, rules=RULES)
     assert (none.holdout, none.withheld, none.shown) == (0, False, ())
+
+
+def test_what_is_unproven_is_shown_as_rarely_as_the_rest_is_withheld() -> None:
+    """Its coin is turned over: balanced at first, and at a holdout of a tenth shown in a tenth."""
+    for seen, share in ((0, 0.5), (1000, 0.1)):
+        known = Evidence.of(outcomes("c1", "a1", EVEN, n=seen))
+        thrown = [
+            expose(
+                f"recall-{number}",
+                ["c1", "c2"],
+                agent="a1",
+                category="loops",
+                evidence=known,
+                rules=RULES,
+                unproven=True,
+            )
+            for number in range(4000)
+        ]
+        assert {each.holdout for each in thrown} == {1 - share}
+        shown = sum(not each.withheld for each in thrown)
+        assert shown / 4000 == pytest.approx(share, abs=0.03)
 
 
 # ---- the whole loop

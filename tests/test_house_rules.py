@@ -23,7 +23,7 @@ from memcollab.bench.agent import Ending
 from memcollab.bench.judge import Judgement, judge_ending
 from memcollab.bench.sandbox import PROGRAM, Bubblewrap, Confined, Unconfined, python_command
 from memcollab.bench.suites import house_rules
-from memcollab.bench.suites.house_rules import CONVENTIONS, HouseTask, generate
+from memcollab.bench.suites.house_rules import CONVENTIONS, HouseTask, as_tested, generate
 from memcollab.bench.suites.house_rules.situations import TOOLS as TOOLS_OF
 from memcollab.bench.tasks import State
 from memcollab.errors import SandboxError
@@ -183,7 +183,11 @@ def test_only_who_builds_finds_a_notice_on_the_door() -> None:
         hung = task.files["notice.txt"].casefold()
         assert all(each.casefold() in hung for each in CONVENTIONS[str(task.module_name)])
         assert "notice.txt" in str(task.module_text)
+        met = as_tested(task)
+        assert "notice.txt" not in met.files
+        assert met.task == task.task
     assert not [task.task_id for task in test if "notice.txt" in task.files]
+    assert [as_tested(task) for task in test] == test
 
 
 def test_a_seed_decides_everything() -> None:

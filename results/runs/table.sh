@@ -12,5 +12,8 @@ shift 2
 memcollab bench plan "$table" --dir "$dir" "$@"
 memcollab bench build "$table" --dir "$dir" --parallel "${PARALLEL:-4}" "$@"
 memcollab bench learn "$table" --dir "$dir" ${ANSWERS:+--batch-in "$ANSWERS"}
+if grep -q '"proven"' "$table"; then
+  memcollab bench validate "$table" --dir "$dir" --parallel "${PARALLEL:-4}" "$@"
+fi
 memcollab bench run "$table" --dir "$dir" --parallel "${PARALLEL:-4}" "$@"
 memcollab bench report "$table" --dir "$dir" "$@"

@@ -8,6 +8,8 @@
 ``default``   discordant pairs of different models first, spread over model families; efficiency
               contrasts where both were right at very different cost; drafts screened and merged;
               recall soft over categories, few entries, abstains below a threshold.
+``proven``    ``default``, but an agent is guided only in categories where outcomes have proven that
+              it helps; elsewhere a holdout's share is shown, to find out.
 ``trial``     ``default``, but new constraints are quarantined until a trial has admitted them.
 ``single``    one run at a time, nothing beside it: what memory from a model's own runs usually is.
               For comparison; all but the pairing is as in ``default``.
@@ -128,10 +130,13 @@ PAPER_V1 = Recipe(
 )
 PAPER_V2 = PAPER_V1.model_copy(update={"name": "paper-v2", "pairing": "paper-v2"})
 STRICT = DEFAULT.model_copy(update={"name": "strict", "min_anchor": 0.45})
+PROVEN = DEFAULT.model_copy(update={"name": "proven", "evidence": Rules(proven=True)})
 TRIAL = DEFAULT.model_copy(update={"name": "trial", "admission": "trial"})
 SINGLE = DEFAULT.model_copy(update={"name": "single", "pairing": "single"})
 
-RECIPES = {recipe.name: recipe for recipe in (DEFAULT, STRICT, TRIAL, PAPER_V1, PAPER_V2, SINGLE)}
+RECIPES = {
+    recipe.name: recipe for recipe in (DEFAULT, STRICT, PROVEN, TRIAL, PAPER_V1, PAPER_V2, SINGLE)
+}
 
 
 def recipe(name: str | Recipe) -> Recipe:

@@ -39,7 +39,8 @@ class Settings(BaseSettings):
         default=None, description="folder, or URL of a PostgreSQL, of the banks that serve serves"
     )
     recipe: str = Field(
-        default="default", description="default, strict, trial, paper-v1, paper-v2 or single"
+        default="default",
+        description="default, strict, proven, trial, paper-v1, paper-v2 or single",
     )
     writer: str | None = Field(default=None, description="model that distils: provider:model")
     writer_url: str | None = Field(default=None, description="OpenAI-compatible server of it")

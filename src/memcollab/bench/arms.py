@@ -8,6 +8,7 @@
 | ``self-contrast`` | of the agent's own runs, contrasted with each other |
 | ``paper-v1`` | the paper's recipe within the experiment's limits, of all builders' runs |
 | ``default`` | MemCollab, recipe ``default``, of all builders' runs |
+| ``proven`` | the same, shown where it helped the agent at build tasks, beyond its interval |
 | ``examples`` | no constraints: the run that solved the most similar build task, shown as it was |
 | ``random`` | as many constraints of ``default``'s bank as it would recall, drawn at random |
 | ``wrong-category`` | recall from ``default``'s bank, told a wrong category |
@@ -66,6 +67,7 @@ ARMS: Mapping[str, Arm] = {
         Arm(name="self-contrast", runs="own"),
         Arm(name="paper-v1", recipe="paper-v1"),
         Arm(name="default"),
+        Arm(name="proven", recipe="proven"),
         Arm(name="examples", show="examples"),
         Arm(name="random", show="random"),
         Arm(name="wrong-category", show="wrong-category"),

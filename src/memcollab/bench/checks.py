@@ -51,29 +51,39 @@ def lacking(bank: Path, suites: Sequence[Suite], unanswered: int = 0) -> str | N
     return None
 
 
+def judged_agents(bank: Path) -> set[str]:
+    """The agents of whose recalls outcomes are in a bank."""
+    with MemCollab(bank, create=False) as collab:
+        return {agent for _, agent in collab.bank.evidence().categories}
+
+
 def _kept(text: str) -> str:
     """The text of a task as a bank keeps it."""
     return Scrubber().task(Task(text=text)).text
 
 
 def refuse_contaminated(bank: Path, suites: Sequence[Suite], *, shows_runs: bool = False) -> None:
-    """See that no constraint of a bank was learned from a test task, near-duplicates included;
-    where runs are shown as they were (``shows_runs``), that no test task is in the bank at all.
+    """See that no constraint of a bank was learned from a test task, and no outcome is of one,
+    near-duplicates included; where runs are shown as they were (``shows_runs``), that no test task
+    is in the bank at all.
 
     Raises:
-        UsageError: one was; it and the task are named.
+        UsageError: one was; what holds it and the task are named.
     """
     asked = [task for suite in suites for task in suite.test]
     with MemCollab(bank, create=False) as collab:
         rows = collab.bank.index_rows(0).rows
         texts = {task.id: task.text for task in collab.bank.tasks()}
-    sources = {task_id: row.constraint.id for row in rows for task_id in row.task_ids}
-    held = {task_id: f"{each!r}, which was learned from" for task_id, each in sources.items()}
+        tried = {judged.recall.task.text for judged in collab.bank.outcomes()}
+    held = dict.fromkeys(tried, "an outcome of")
     if shows_runs:
-        held = dict.fromkeys(texts, "runs, which would be shown, of") | held
-    for task_id, what in sorted(held.items()):
+        held |= dict.fromkeys(texts.values(), "runs, which would be shown, of")
+    for row in rows:
+        learned = f"{row.constraint.id!r}, which was learned from"
+        held |= {texts[task_id]: learned for task_id in row.task_ids}
+    for text, what in sorted(held.items()):
         for task in asked:
-            if gives_away(texts[task_id], task.task):
+            if gives_away(text, task.task):
                 raise UsageError(
                     f"the bank {str(bank)!r} holds {what} the test task {task.task_id!r}: what "
                     "would be measured is the answer being known. Next: learn the bank from build "

@@ -212,6 +212,11 @@ class Experiment(BaseModel):
             for place, seed in enumerate(seeds)
         ]
 
+    def proves(self, arm: Arm) -> bool:
+        """Whether what an arm shows has to be proven to help first (`Rules.proven`)."""
+        rules = self.recipe_of(arm.recipe).evidence
+        return arm.runs is not None and rules is not None and rules.proven
+
     def told(self) -> dict[str, str]:
         """The settings, as a report tells them."""
         names = "builders agents harness turns max_tokens temperature seeds choice_seed contrasts"

@@ -71,7 +71,7 @@ class GuideSettings(BaseSettings):
     limit: int | None = Field(default=None, ge=1, description="constraints at most")
     place: Place = Field(default="after", description="where guidance stands: after or before")
     recipe: str | None = Field(
-        default=None, description="default, strict, trial, paper-v1, paper-v2 or single"
+        default=None, description="default, strict, proven, trial, paper-v1, paper-v2 or single"
     )
     record: bool = Field(default=False, description="record how each guided sample ended")
 

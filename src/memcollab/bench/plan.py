@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from memcollab.bench.arms import NOTHING, Arm, Guide, Memory, Shown, memories
 from memcollab.bench.attempts import Attempt
-from memcollab.bench.checks import lacking, refuse_contaminated
+from memcollab.bench.checks import judged_agents, lacking, refuse_contaminated
 from memcollab.bench.evaluate import Job, Settings, judged, samples, tokens
 from memcollab.bench.experiment import Experiment
 from memcollab.bench.roster import AgentSpec
@@ -95,6 +95,11 @@ class Place:
         """Logs of the build runs."""
         return self.root / "build" / suite
 
+    @property
+    def validation(self) -> Path:
+        """Logs of the runs by which memories prove themselves (`memcollab.bench.validation`)."""
+        return self.root / "validation"
+
     def bank(self, memory: Memory) -> Path:
         """The bank of a memory."""
         return self.root / "banks" / f"{memory.name}.db"
@@ -120,20 +125,21 @@ def plan(
     for spec in agents:
         for arm in experiment.arms:
             for memory in memories(arm, spec.name, builders):
-                column = _Column(experiment, suites, spec, arm.name, memory)
+                column = Column(experiment, suites, spec, arm.name, memory)
                 if memory is None:
-                    planned += column.attempts(_always(NOTHING))
+                    planned += column.attempts(always(NOTHING))
                     continue
                 key = memory, arm.show == "examples"
+                bank = place.bank(memory)
                 if key not in ready:
-                    bank = place.bank(memory)
                     ready[key] = _ready(experiment, suites, bank, arm, early=early)
-                if ready[key]:
-                    with _guide(experiment, place, arm, memory, spec) as guide:
-                        planned += column.attempts(guide.show)
+                proves = experiment.proves(arm)
+                if ready[key] and (not proves or _validated(bank, arm, spec, early=early)):
+                    with guide(experiment, place, arm, memory, spec) as guided:
+                        planned += column.attempts(guided.show)
                 else:
                     unknown = Shown(f"{arm.name} {memory.name}", experiment.guidance_tokens)
-                    planned += column.attempts(_always(unknown))
+                    planned += column.attempts(always(unknown))
     return [each for _, each in sorted(planned, key=lambda entry: entry[0])]
 
 
@@ -152,9 +158,23 @@ def _ready(
     return missing is None
 
 
+def _validated(bank: Path, arm: Arm, spec: AgentSpec, *, early: bool) -> bool:
+    """Whether a bank holds what came of the agent's attempts with it; unless it is ``early``, one
+    that does not is refused: nothing would be proven, and the arm would be one without memory."""
+    if spec.name in judged_agents(bank):
+        return True
+    if early:
+        return False
+    raise UsageError(
+        f"the arm {arm.name!r} shows {spec.name!r} what is proven to help it, and the bank "
+        f"{str(bank)!r} holds no outcome of its attempts. "
+        "Next: memcollab bench validate with the same experiment and folder"
+    )
+
+
 @dataclass(frozen=True)
-class _Column:
-    """One arm for one agent and one memory, over all suites."""
+class Column:
+    """One arm for one agent and one memory (None: without any), over all suites."""
 
     experiment: Experiment
     suites: Sequence[Suite]
@@ -176,7 +196,9 @@ class _Column:
         return found
 
 
-def _always(shown: Shown) -> Callable[[BenchTask], Shown]:
+def always(shown: Shown) -> Callable[[BenchTask], Shown]:
+    """The same for every task."""
+
     def show(_: BenchTask) -> Shown:
         return shown
 
@@ -184,14 +206,23 @@ def _always(shown: Shown) -> Callable[[BenchTask], Shown]:
 
 
 @contextmanager
-def _guide(
-    experiment: Experiment, place: Place, arm: Arm, memory: Memory, spec: AgentSpec
+def guide(
+    experiment: Experiment,
+    place: Place,
+    arm: Arm,
+    memory: Memory,
+    spec: AgentSpec,
+    *,
+    by_outcomes: bool = True,
 ) -> Iterator[Guide]:
+    """What ``arm`` shows to an agent; unless ``by_outcomes``, whatever the bank's outcomes say."""
     bank, agent = place.bank(memory), Agent(model=spec.name, harness=experiment.harness)
     method = experiment.recipe_of(arm.recipe)
-    guide = Guide.open(arm, bank, agent, method, experiment.limit, experiment.guidance_tokens)
-    with guide.collab:
-        yield guide
+    if not by_outcomes:
+        method = method.model_copy(update={"evidence": None})
+    opened = Guide.open(arm, bank, agent, method, experiment.limit, experiment.guidance_tokens)
+    with opened.collab:
+        yield opened
 
 
 # -- what the logs hold ------------------------------------------------------------------------

@@ -76,9 +76,8 @@ def build(
             for settings in experiment.built(suite.name):
                 folder = place.build(suite.name)
                 folder.mkdir(parents=True, exist_ok=True)
-                evaluation = _evaluation(spec, settings, folder, runner)
                 jobs = [Job(task) for task in suite.build]
-                reports += runner.attempt(jobs, evaluation)
+                reports += runner.attempt(jobs, evaluation(spec, settings, folder, runner))
     return CollectReport(
         log_dir=str(place.root / "build"), sandbox=runner.sandbox, agents=tuple(reports)
     )
@@ -101,12 +100,13 @@ def run(
             jobs = [
                 each.job for each in planned if each.agent == spec and each.settings == settings
             ]
-            evaluation = _evaluation(spec, settings, place.logs, runner)
-            reports += runner.attempt(jobs, evaluation)
+            reports += runner.attempt(jobs, evaluation(spec, settings, place.logs, runner))
     return CollectReport(log_dir=str(place.logs), sandbox=runner.sandbox, agents=tuple(reports))
 
 
-def _evaluation(spec: AgentSpec, settings: Settings, folder: Path, runner: Runner) -> Evaluation:
+def evaluation(spec: AgentSpec, settings: Settings, folder: Path, runner: Runner) -> Evaluation:
+    """An agent's attempts of these settings, as ``runner`` makes them, with their logs in
+    ``folder``."""
     return Evaluation(spec, settings, folder, runner.sandbox, runner.parallel, runner.progress)
 
 

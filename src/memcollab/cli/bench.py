@@ -13,6 +13,7 @@ app = typer.Typer(help="Does memory help? Experiments, in a sandbox.", no_args_i
 app.command()(experiment.plan)
 app.command()(experiment.build)
 app.command()(experiment.learn)
+app.command()(experiment.validate)
 app.command()(experiment.run)
 app.command()(experiment.report)
 app.command()(experiment.evidence)

@@ -1,4 +1,5 @@
-"""``memcollab bench plan | build | learn | run | report | evidence | publish | restore``."""
+"""``memcollab bench plan | build | learn | validate | run | report | evidence | publish |
+restore``."""
 
 from __future__ import annotations
 
@@ -61,13 +62,18 @@ def plan(
 ) -> None:
     """Show every cell (arm, suite, agent), what is done, and what the rest will cost."""
     from memcollab.bench import plan as planning
+    from memcollab.bench import validation
     from memcollab.cli import show
 
     opened = _open(experiment, folder, data)
     planned = planning.plan(opened.experiment, opened.suites, opened.place, early=True)
     done = planning.known(opened.place.logs)
-    cells = planning.build_cells(opened.experiment, opened.suites, opened.place)
-    show.planned([*cells, *planning.cells(planned, done)], as_json=as_json)
+    cells = [
+        *planning.build_cells(opened.experiment, opened.suites, opened.place),
+        *validation.outline(opened.experiment, opened.suites, opened.place),
+        *planning.cells(planned, done),
+    ]
+    show.planned(cells, as_json=as_json)
 
 
 def build(
@@ -125,6 +131,30 @@ def learn(
     show.memories(reports, as_json=as_json)
     if not batch_out:
         running.refuse_half_learned(described, reports)
+
+
+def validate(
+    experiment: Description,
+    folder: Folder = None,
+    data: Data = None,
+    agent: Only = None,
+    sandbox: Sandbox = "bubblewrap",
+    parallel: Parallel = 2,
+    as_json: options.Json = False,
+) -> None:
+    """Let the agents attempt the build tasks with each memory that has to prove itself (the arm
+    proven), and without; the outcomes decide what its arms show."""
+    from memcollab.bench import validation
+    from memcollab.cli import show
+
+    opened = _open(experiment, folder, data)
+    with show.progress(quiet=as_json) as tick:
+        runner = _runner(sandbox, parallel, agent, tick)
+        report = validation.validate(opened.experiment, opened.suites, opened.place, runner)
+    tell(report, f"memcollab bench run {experiment}", as_json=as_json)
+    proven = validation.record(opened.experiment, opened.suites, opened.place)
+    if not as_json:
+        show.proven(proven)
 
 
 def run(

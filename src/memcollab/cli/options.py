@@ -21,7 +21,7 @@ BanksPath = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 RecipeName = Annotated[
     str | None,
-    typer.Option("--recipe", help="default, strict, trial, paper-v1, paper-v2 or single."),
+    typer.Option("--recipe", help="default, strict, proven, trial, paper-v1, paper-v2 or single."),
 ]
 AgentName = Annotated[
     str | None, typer.Option("--agent", "-a", help="Model that will work on the task.")

@@ -381,6 +381,15 @@ def memories(reports: Mapping[str, LearnReport], *, as_json: bool) -> None:
     console.print(table)
 
 
+def proven(reports: Mapping[str, EvidenceReport]) -> None:
+    """What outcomes say of each memory, by category and agent."""
+    for memory, report in reports.items():
+        console.print(f"{memory}: {report.summary}", markup=False, soft_wrap=True)
+        for effect in report.categories:
+            said = f"  {effect.agent} in {effect.subject}: {effect.words}"
+            console.print(said, markup=False, soft_wrap=True)
+
+
 def imported(found: Imported, *, as_json: bool) -> None:
     if as_json:
         emit(found)

@@ -28,10 +28,12 @@ from memcollab.evidence import (
     Candidate,
     Evidence,
     Rules,
+    abstention,
     assess,
     choose,
     expose,
     retirements,
+    unproven,
 )
 from memcollab.recipe import Recipe
 from memcollab.records import Agent, RecallEntry
@@ -96,10 +98,22 @@ class Look:
             return recipe
         return recipe.model_copy(update={"limit": max(recipe.limit, self.rules.candidates)})
 
-    def pick(self, found: Sequence[RecallEntry], agent: Agent, category: str, limit: int) -> Picked:
-        """Up to ``limit`` of what a search found for a task of ``category``."""
-        if self.rules is None or self.assessment is None or not found:
+    def pick(
+        self,
+        found: Sequence[RecallEntry],
+        agent: Agent,
+        category: str,
+        limit: int,
+        *,
+        coins: bool,
+    ) -> Picked:
+        """Up to ``limit`` of what a search found for a task of ``category``; ``coins``: whether any
+        can be thrown for it."""
+        if self.rules is None or not found:
             return Picked(tuple(found[:limit]))
+        if self.assessment is None:
+            reason = abstention(category, agent.model, None, self.rules, coins=coins)
+            return Picked(() if reason else tuple(found[:limit]), abstained=reason)
         entries = {entry.constraint.id: entry for entry in found}
         choice = choose(
             [Candidate(each, entry.score) for each, entry in entries.items()],
@@ -109,6 +123,7 @@ class Look:
             assessment=self.assessment,
             rules=self.rules,
             limit=limit,
+            coins=coins,
         )
         left = {each.constraint: each.reason for each in choice.left if not each.shown}
         chosen = tuple(_because(entries[each.constraint], each.reason) for each in choice.chosen)
@@ -127,6 +142,7 @@ class Look:
             category=category,
             evidence=self.evidence,
             rules=self.rules,
+            unproven=unproven(category, agent.model, self.assessment, self.rules) is not None,
         )
         thrown = (
             entry.model_copy(update={"shown": coin.shown, "holdout": coin.holdout})

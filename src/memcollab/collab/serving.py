@@ -44,7 +44,7 @@ class Serving:
         found = search(task, agent, decision, self._index, searched, vector)
         clock.skip(found.timings)
         name, category = f"recall-{uuid4().hex[:20]}", decision.top.name
-        picked = known.pick(found.entries, agent, category, recipe.limit)
+        picked = known.pick(found.entries, agent, category, recipe.limit, coins=coins)
         clock.lap("evidence")
         guidance = _guidance(picked.entries, recipe)
         # The budget is spent before the coins are thrown: what does not fit is no holdout.

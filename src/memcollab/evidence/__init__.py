@@ -40,6 +40,7 @@ from memcollab.evidence.decisions import (
     choose,
     retirements,
     standing,
+    unproven,
 )
 from memcollab.evidence.holdout import Exposure, annealed, expose
 from memcollab.evidence.pooling import Pooled
@@ -70,4 +71,5 @@ __all__ = [
     "expose",
     "retirements",
     "standing",
+    "unproven",
 ]

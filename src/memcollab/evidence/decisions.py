@@ -52,12 +52,27 @@ class Choice:
     abstained: str | None = None
 
 
-def abstention(category: str, agent: str, assessment: Assessment) -> str | None:
-    """Why recall shows nothing of ``category`` to ``agent``; None where it may."""
-    uplift = assessment.categories.get((category, agent))
-    if uplift is None or not uplift.hurts:
+def unproven(category: str, agent: str, assessment: Assessment | None, rules: Rules) -> str | None:
+    """Why ``agent`` is not to be guided in ``category`` yet, where guidance has to be proven to
+    help (``Rules.proven``); else None. ``assessment`` None: no outcomes were ever compared."""
+    if not rules.proven:
         return None
-    return f"memory hurts {agent!r} in {category!r}: {uplift}"
+    uplift = assessment.categories.get((category, agent)) if assessment else None
+    if uplift is not None and uplift.helps:
+        return None
+    known = uplift or "no outcomes with it and without were compared"
+    return f"memory is not proven to help {agent!r} in {category!r}: {known}"
+
+
+def abstention(
+    category: str, agent: str, assessment: Assessment | None, rules: Rules, *, coins: bool = True
+) -> str | None:
+    """Why recall shows nothing of ``category`` to ``agent``; None where it may. What is unproven
+    may be tried where ``coins`` are thrown for it (`memcollab.evidence.expose`)."""
+    uplift = assessment.categories.get((category, agent)) if assessment else None
+    if uplift is not None and uplift.hurts:
+        return f"memory hurts {agent!r} in {category!r}: {uplift}"
+    return None if coins and rules.holdout else unproven(category, agent, assessment, rules)
 
 
 def retirements(constraints: Iterable[str], assessment: Assessment) -> dict[str, str]:
@@ -79,17 +94,22 @@ def retirements(constraints: Iterable[str], assessment: Assessment) -> dict[str,
 def standing(
     constraint: str, agent: str, family: str, category: str, assessment: Assessment, rules: Rules
 ) -> Standing:
-    """How ``constraint`` stands with ``agent`` for tasks of ``category``."""
+    """How ``constraint`` stands with ``agent`` for tasks of ``category``.
+
+    Chances and optimism are the price of learning: without a holdout nothing is learned from what
+    is shown, and estimates alone decide.
+    """
     uplift = assessment.constraints.get((constraint, agent))
     pooled = assessment.constraint_for(constraint, agent, family, category)
     tried = min(1.0, assessment.judged.get((constraint, agent), 0) / rules.optimism_fades)
-    score = pooled.mean + rules.optimism * (1 - tried) * pooled.sd
+    optimism = rules.optimism if rules.holdout else 0.0
+    score = pooled.mean + optimism * (1 - tried) * pooled.sd
     estimate = f"{100 * pooled.mean:+.1f} ± {100 * pooled.sd:.1f} points pooled"
     outcomes = _outcomes(constraint, assessment)
     why: Why
     if uplift is not None and uplift.hurts:
         why, reason = "hurts", f"hurts {agent!r}: {uplift}"
-    elif outcomes < rules.first_chance:
+    elif rules.holdout and outcomes < rules.first_chance:
         why = "first chance"
         reason = f"new: {outcomes} of {rules.first_chance} judged outcomes; {estimate}"
     elif score <= rules.caution * tried * pooled.sd:
@@ -108,6 +128,7 @@ def choose(
     assessment: Assessment,
     rules: Rules,
     limit: int,
+    coins: bool = True,
 ) -> Choice:
     """Up to ``limit`` candidates for a task of ``category``, in the order to show them.
 
@@ -115,14 +136,15 @@ def choose(
     score. Of the new constraints that are relevant enough (as relevant as what would be shown
     without them), the least tried takes one place: a fair first chance at bounded cost. Where none
     is to be shown, the one behind nothing of which most can be hoped gets a second chance. Retired
-    constraints are no candidates: the bank leaves them out.
+    constraints are no candidates: the bank leaves them out. ``coins`` says whether they can be
+    thrown for this task.
 
     Raises:
         ValueError: ``limit`` is below 1.
     """
     if limit < 1:
         raise ValueError(f"limit must be 1 or above, not {limit!r}")
-    reason = abstention(category, agent, assessment)
+    reason = abstention(category, agent, assessment, rules, coins=coins)
     if reason is not None:
         return Choice(abstained=reason)
     relevance = {each.constraint: each.relevance for each in candidates}
@@ -158,7 +180,10 @@ def choose(
 
 
 def _second_chance(every: Sequence[Standing], rules: Rules) -> list[Standing]:
-    """The one behind nothing of which most can be hoped, if that is more than nothing."""
+    """The one behind nothing of which most can be hoped, if that is more than nothing and what
+    comes of it can be learned from."""
+    if not rules.holdout:
+        return []
     hopes = [
         (each.pooled.mean + rules.second_chance * each.pooled.sd, each.constraint, each)
         for each in every

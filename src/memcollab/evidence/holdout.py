@@ -50,17 +50,21 @@ def expose(
     category: str,
     evidence: Evidence,
     rules: Rules,
+    unproven: bool = False,
 ) -> Exposure:
     """Throw the coins of ``recall`` for the constraints ``found``, in the order to show them.
 
     The recall's coin is annealed by what is known of the category × agent. Each of several entries
     has a coin of its own, annealed by what is known of the constraint × agent; a single entry is
-    decided by the recall's, at the higher of the two probabilities.
+    decided by the recall's, at the higher of the two probabilities. What is ``unproven`` and has to
+    be proven is shown as rarely as other recalls are withheld: the recall's coin is turned over.
     """
     whole = annealed(evidence.judged(category, agent, "category"), rules)
     own = [annealed(evidence.judged(each, agent, "constraint"), rules) for each in found]
     if len(found) == 1:
         whole, own = max(whole, *own), [0.0]
+    if unproven:
+        whole = 1 - whole
     withheld = bool(found) and _coin(recall, "") < whole
     entries = tuple(
         # Where the recall is withheld, no entry's coin is thrown.

@@ -29,6 +29,12 @@ class Rules(BaseModel):
         le=1,
         description="effect that is looked for (share solved); others are found a little later",
     )
+    proven: bool = Field(
+        default=False,
+        description="guide an agent only in categories where its interval lies above 0. Elsewhere "
+        "the coin is turned over: the share `holdout` is shown so that it can be proven, and with "
+        "no holdout recall abstains",
+    )
     holdout: float = Field(
         default=0.0,
         ge=0,

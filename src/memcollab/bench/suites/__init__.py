@@ -46,6 +46,11 @@ class Suite:
     build: tuple[BenchTask, ...]
     test: tuple[BenchTask, ...]
 
+    @property
+    def as_tested(self) -> tuple[BenchTask, ...]:
+        """The build tasks, met as test tasks are: with nothing that helps to find out."""
+        return tuple(map(house_rules.as_tested, self.build))
+
 
 @dataclass(frozen=True)
 class Choice:

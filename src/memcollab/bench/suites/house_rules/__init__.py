@@ -36,11 +36,11 @@ from __future__ import annotations
 import re
 
 from memcollab.bench.suites.house_rules.situations import CONVENTIONS
-from memcollab.bench.suites.house_rules.tasks import HouseTask, generate
+from memcollab.bench.suites.house_rules.tasks import NOTICE, HouseTask, generate
 from memcollab.bench.tasks import BenchTask
 from memcollab.recall import same_task
 
-__all__ = ["CONVENTIONS", "HouseTask", "generate", "is_drawn", "load"]
+__all__ = ["CONVENTIONS", "HouseTask", "as_tested", "generate", "is_drawn", "load"]
 
 _SEEDED = re.compile(r"house-rules-\S+-s(\d{1,9})")
 
@@ -57,6 +57,14 @@ def load(test_seed: int = 0) -> tuple[list[BenchTask], list[BenchTask]]:
     drawn = [each.task for each in generate(test_seed) if each.part == "test"]
     fresh = [each for each in drawn if not any(same_task(each.task, other) for other in known)]
     return build, fresh
+
+
+def as_tested(task: BenchTask) -> BenchTask:
+    """The task without the notice on the door; one that has none is returned as it is."""
+    if NOTICE not in task.files:
+        return task
+    files = {name: text for name, text in task.files.items() if name != NOTICE}
+    return task.model_copy(update={"files": files})
 
 
 def is_drawn(task_id: str) -> bool:

@@ -22,6 +22,8 @@ Part = Literal["build", "test"]
 _PARTS: tuple[Part, ...] = ("build", "test")
 # The books of the tool that is left, and what has to stand in them. What was there before has to
 # be there still; a stray entry of an earlier, failed try is forgiven.
+# What hangs on the door is in this file, beside the tool.
+NOTICE = "notice.txt"
 _CHECK = """\
 import json, pathlib
 left = json.loads(pathlib.Path({file!r}).read_text(encoding="utf-8"))
@@ -113,7 +115,7 @@ def _with_notice(task: BenchTask, tool: str) -> BenchTask:
     """In the build part the conventions hang on the door: importing the tool prints them, after the
     first program is written. In the test part nothing hangs there."""
     notice = ". ".join(sentence[0].upper() + sentence[1:] for sentence in CONVENTIONS[tool])
-    hung = {"notice.txt": f"Notice on the door of {tool}: {notice}."}
+    hung = {NOTICE: f"Notice on the door of {tool}: {notice}."}
     return task.model_copy(update={"files": {**task.files, **hung}})
 
 
