@@ -194,6 +194,7 @@ def test_an_experiment_is_evidence(
         run.learn(experiment, place, writer=ScriptedModel(writer))
         planned = plan.plan(experiment, suites, place)
         run.run(experiment, planned, place, runner)
+        assert run.to_ask(experiment, suites, place) == []
     own, copy = place.bank(_BOTH), tmp_path / "team.db"
     sqlite.back_up(own, copy)
 
@@ -452,8 +453,8 @@ def test_an_arm_that_shows_runs_is_refused_a_bank_that_holds_a_test_task(
 
 
 def test_a_plan_is_there_before_anything_was_run(tmp_path: Path) -> None:
-    """Cells and their greatest cost are known before there are runs, banks or servers; asked to
-    run, the missing bank is named with the command that makes it."""
+    """Cells, the writer's requests and what both cost at most are known before there are runs,
+    banks or servers; asked to run, the missing bank is named with the command that makes it."""
     nowhere = {"adept": "http://127.0.0.1:9/v1", "novice": "http://127.0.0.1:9/v1"}
     experiment = load_experiment(
         described(tmp_path, nowhere, ["none", "default"], turns=3, max_tokens=100)
@@ -466,6 +467,9 @@ def test_a_plan_is_there_before_anything_was_run(tmp_path: Path) -> None:
     ] * 2
     assert [cell.guidance_tokens for cell in cells] == [0, 400] * 2
     assert [cell.to_run for cell in plan.build_cells(experiment, suites, place)] == [3, 3]
+    (asked,) = run.to_ask(experiment, suites, place)
+    assert (asked.memory, asked.requests, asked.output_tokens) == ("default-adept-novice", 25, None)
+    assert 3000 <= asked.input_tokens <= 5000
     with pytest.raises(UsageError, match=r"default-adept-novice.db.*memcollab bench learn"):
         plan.plan(experiment, suites, place)
     assert not place.root.exists()

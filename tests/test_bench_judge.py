@@ -8,9 +8,9 @@ import anyio
 import pytest
 
 from memcollab.bench.agent import Ending
-from memcollab.bench.judge import Judgement, judge_ending
+from memcollab.bench.judge import Judgement, judge_ending, looks_behind
 from memcollab.bench.sandbox import Bubblewrap, Confined, Unconfined
-from memcollab.bench.tasks import BenchTask
+from memcollab.bench.tasks import BenchTask, State
 from memcollab.errors import SandboxError
 
 
@@ -148,6 +148,31 @@ def test_failures_of_tasks_that_act(box_type: type[Confined], ending: Ending, fa
 
     assert judged(b'{"open": false}').failure == failure
     assert judged(b'{"open": true}').failure is None
+
+
+def test_who_looks_behind_a_tool_is_seen() -> None:
+    """Naming the tool's file, or that of its state, in a program counts, and so does asking for
+    source; calling the tool, files of one's own, and words about a file do not."""
+    task = BenchTask(
+        task_id="t",
+        task="Use the Python module kiosk.",
+        checker=State(kind="state", check="assert True"),
+        files={"kiosk.json": "{}"},
+        module="kiosk.py",
+    )
+    honest = [
+        "import kiosk\nkiosk.refund('R32', 810)",
+        "open('notes.txt', 'w').write('kiosk')",
+        "There are 4 items in `kiosk.json`.",
+    ]
+    assert not looks_behind(task, honest)
+    for behind in (
+        "print(open('kiosk.py').read())",
+        "json.dump({}, open('kiosk.json', 'w'))",
+        "import inspect, kiosk\nprint(inspect.getsource(kiosk))",
+        "print(open(kiosk.__file__).read())",
+    ):
+        assert looks_behind(task, [*honest, behind])
 
 
 def test_a_check_that_cannot_be_carried_out_is_no_verdict(box_type: type[Confined]) -> None:

@@ -9,18 +9,22 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
+import orjson
 import pytest
 
 from memcollab.bench import confine, plan
 from memcollab.bench.arms import memories
 from memcollab.bench.experiment import load_experiment
+from memcollab.bench.judge import looks_behind
 from memcollab.bench.plan import Place
 from memcollab.bench.scripted import Messages, ScriptedServer
+from memcollab.bench.suites.house_rules import generate
 from memcollab.errors import SandboxError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -46,6 +50,23 @@ def test_no_result_is_kept_from_the_repository() -> None:
         asked = ["git", "check-ignore", "--no-index", f"results/{name}"]
         found = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True)
         assert found.returncode == 1, f"{name} is ignored: {found.stdout!r} {found.stderr!r}"
+
+
+def test_nobody_opened_a_tool_in_the_published_runs() -> None:
+    """In none of the published attempts at `house-rules` does a program name the file of the tool
+    or of its state: what agents know of it they found out by calling, or were told."""
+    tasks = {each.task.task_id: each.task for seed in (0, 1) for each in generate(seed)}
+    read = 0
+    for log in sorted((REPOSITORY / "results" / "main").glob("*/**/*.eval")):
+        with zipfile.ZipFile(log) as archive:
+            names = [name for name in archive.namelist() if name.startswith("samples/house-rules")]
+            for name in names:
+                sample = orjson.loads(archive.read(name))
+                task = tasks[sample["metadata"]["memcollab_task"]]
+                said = [str(m["content"]) for m in sample["messages"] if m["role"] == "assistant"]
+                assert not looks_behind(task, said), f"{log.name}: {name}"
+                read += 1
+    assert read > 1000
 
 
 REPORTS = sorted((REPOSITORY / "results").rglob("report.html"))

@@ -35,6 +35,11 @@ class Attempt(Record):
         description="how an unsolved attempt failed; `crashed` is the agent's own code that raises",
     )
     error: str | None = Field(default=None, description="why there is no verdict")
+    opened: bool | None = Field(
+        default=None,
+        description="whether the agent's programs name the file of the task's tool or of its "
+        "state; None without a tool, and in logs from before this was looked at",
+    )
     turns: int = Field(default=0, description="model calls")
     input_tokens: int = Field(default=0, description="read by the model, guidance included")
     output_tokens: int = 0

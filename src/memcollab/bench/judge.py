@@ -15,8 +15,9 @@ programs ran) · ``never-finished`` (nothing was there; where a task acts, no pr
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -134,6 +135,7 @@ def judge(tasks: dict[str, BenchTask], done: Callable[[str, bool], None] | None 
             judgement = await judge_ending(task, ending, box)
             if done is not None:
                 done(str(state.sample_id), judgement.failure is None)
+            said = [each.text for each in state.messages if each.role == "assistant"]
             return Score(
                 value=CORRECT if judgement.failure is None else INCORRECT,
                 answer=ending.answer,
@@ -144,12 +146,22 @@ def judge(tasks: dict[str, BenchTask], done: Callable[[str, bool], None] | None 
                     "turns": ending.turns,
                     "programs": ending.programs,
                     "failed": ending.failed,
+                    "opened": looks_behind(task, said) if task.module else None,
                 },
             )
 
         return score
 
     return solved()
+
+
+def looks_behind(task: BenchTask, said: Iterable[str]) -> bool:
+    """Whether programs in an agent's messages name, in quotes, the file of the task's tool or one
+    that lies beside it (its state), or ask Python for source: then it may have read what it was to
+    find out by calling."""
+    files = "|".join(map(re.escape, [f"{task.module_name}.py", *task.files]))
+    behind = re.compile(rf"""['"/](?:{files})['"]|getsource|__file__|linecache""")
+    return any(behind.search(each) for each in said)
 
 
 async def judge_ending(task: BenchTask, ending: Ending, box: Confined) -> Judgement:

@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memcollab.bench.arms import NOTHING, Arm, Guide, Memory, Shown, memories
 from memcollab.bench.attempts import Attempt
@@ -62,7 +62,8 @@ class Cell(Record):
     """One arm × suite × agent: what is planned, what of it is known, what the rest will cost.
 
     ``shared`` attempts are run for another arm of the plan. Costs are means over what the agent did
-    in the logs so far, times what is left to run; None where it has done nothing yet.
+    in the logs so far, times what is left to run; None where it has done nothing yet. ``seconds``
+    pass if as many attempts are made at once as were in the logs.
     """
 
     arm: str
@@ -237,28 +238,43 @@ class Done:
     solved: bool | None
     failure: str | None
     error: str | None
+    opened: bool | None
     turns: int
     input_tokens: int
     output_tokens: int
     seconds: float
+    at_once: int
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a record of the attempt has of it."""
+        return {name: value for name, value in self.__dict__.items() if name != "at_once"}
 
 
 def known(log_dir: Path) -> dict[Name, Done]:
     """What the logs hold, by agent and key. A verdict goes before an error; of several verdicts
     the first counts, whatever it is."""
     found: dict[Name, Done] = {}
+    at_once = cache(_at_once)
     for path, sample in samples(log_dir):
         name = sample.metadata.get("memcollab_model"), sample.metadata.get("memcollab_digest")
         if not all(name):
             continue
-        done = _done(path, sample)
+        done = _done(path, sample, at_once(path))
         before = found.get((str(name[0]), str(name[1])))
         if before is None or (before.solved is None and done.solved is not None):
             found[str(name[0]), str(name[1])] = done
     return found
 
 
-def _done(path: Path, sample: EvalSampleSummary) -> Done:
+def _at_once(log: Path) -> int:
+    """How many attempts of a log were made at once."""
+    from inspect_ai.log import read_eval_log
+
+    return read_eval_log(str(log), header_only=True).eval.config.max_samples or 1
+
+
+def _done(path: Path, sample: EvalSampleSummary, at_once: int) -> Done:
     score = next(iter((sample.scores or {}).values()), None) if judged(sample) else None
     more = (score.metadata or {}) if score else {}
     read, written = tokens(sample)
@@ -269,10 +285,12 @@ def _done(path: Path, sample: EvalSampleSummary) -> Done:
         solved=None if score is None else score.value == "C",
         failure=str(failure) if failure else None,
         error=None if score else str(sample.error or sample.limit or "no verdict"),
+        opened=more.get("opened"),
         turns=int(more.get("turns") or 0),
         input_tokens=read,
         output_tokens=written,
         seconds=sample.working_time or 0.0,
+        at_once=at_once,
     )
 
 
@@ -296,7 +314,7 @@ def attempts(planned: Iterable[Planned], done: Mapping[Name, Done]) -> list[Atte
                 constraints=each.shown.constraints,
                 category=each.shown.category,
                 key=each.key,
-                **found.__dict__,
+                **found.told,
             )
         )
     return records
@@ -364,7 +382,7 @@ def _cell(
     claimed |= keys
     past = [each for (agent, _), each in done.items() if agent == first.agent.name]
     spent = fmean(each.input_tokens + each.output_tokens for each in past) if past else None
-    seconds = fmean(each.seconds for each in past) if past else None
+    seconds = fmean(each.seconds / each.at_once for each in past) if past else None
     return Cell(
         arm=first.arm,
         suite=first.suite,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from memcollab.bank import StoredAnswer
 from memcollab.bench.arms import Memory, memories
+from memcollab.bench.checks import lacking
 from memcollab.bench.collect import AgentReport, CollectReport, attempt
 from memcollab.bench.evaluate import Attempted, Evaluation, Job, Settings, require, samples
 from memcollab.bench.experiment import Experiment
@@ -18,10 +20,12 @@ from memcollab.bench.tables import Ledger
 from memcollab.collab import MemCollab
 from memcollab.errors import ModelError, UsageError
 from memcollab.models import LanguageModel
-from memcollab.records import LearnReport
+from memcollab.records import LearnReport, Record
 
 # A log holds so many attempts at most: small enough to look into, and to be read again quickly.
 _LOG_ATTEMPTS = 200
+# Tokens of a request to the writer beside the runs: what it is asked, and the task.
+_REQUEST_WORDS = 1000
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,45 @@ def learn(
     if batch_out:
         _write(batch_out, b"".join(requests))
     return reports
+
+
+class Asked(Record):
+    """What is still to be asked of the writer for a memory: ``requests`` at most, each of about so
+    many tokens: as the answers so far, else as much of both runs as a request may hold."""
+
+    memory: str
+    requests: int
+    input_tokens: float
+    output_tokens: float | None = None
+
+
+def to_ask(experiment: Experiment, suites: Sequence[Suite], place: Place) -> list[Asked]:
+    """What the memories that are not learned yet will cost at most."""
+    needed = [(each, place.bank(each)) for each in banks_needed(experiment)]
+    spent = [answer.usage for _, bank in needed if bank.exists() for answer in _answers(bank)]
+    written = [each.output_tokens for each in spent if each.output_tokens is not None]
+    most = sum(each.contrasts or experiment.contrasts for each in experiment.suite if each.build)
+    found = []
+    for memory, bank in needed:
+        if lacking(bank, suites, experiment.unanswered) is None:
+            continue
+        runs = 1 if experiment.recipe_of(memory.recipe).pairing == "single" else 2
+        whole = runs * experiment.recipe_of(memory.recipe).run_budget + _REQUEST_WORDS
+        read = [each.input_tokens for each in spent if each.input_tokens is not None]
+        found.append(
+            Asked(
+                memory=memory.name,
+                requests=most - (len(_answers(bank)) if bank.exists() else 0),
+                input_tokens=fmean(read) if read else whole,
+                output_tokens=fmean(written) if written else None,
+            )
+        )
+    return found
+
+
+def _answers(bank: Path) -> list[StoredAnswer]:
+    with MemCollab(bank, create=False) as collab:
+        return list(collab.bank.answers())
 
 
 def refuse_half_learned(experiment: Experiment, reports: Mapping[str, LearnReport]) -> None:

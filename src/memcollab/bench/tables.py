@@ -205,6 +205,8 @@ class Tables:
     balances: tuple[Balance, ...]
     seconds: Mapping[str, float]
     errors: tuple[tuple[str, int], ...]
+    looked: int
+    opened: int
     replaced: int
     records: int
 
@@ -274,6 +276,8 @@ def tabulate(
         balances=tuple(_balance(arm, ledger.get(arm), grid) for arm in grid.arms_with_memory()),
         seconds=_seconds(kept),
         errors=_errors(kept),
+        looked=sum(each.opened is not None for each in kept),
+        opened=sum(each.opened is True for each in kept),
         replaced=len(attempts) - len(kept),
         records=len(kept),
     )

@@ -60,8 +60,10 @@ def _open(description: Path, folder: Path | None, data: Path | None) -> _Opened:
 def plan(
     experiment: Description, folder: Folder = None, data: Data = None, as_json: options.Json = False
 ) -> None:
-    """Show every cell (arm, suite, agent), what is done, and what the rest will cost."""
+    """Show every cell (arm, suite, agent), what is done, and what the rest will cost, the writer
+    included."""
     from memcollab.bench import plan as planning
+    from memcollab.bench import run as running
     from memcollab.bench import validation
     from memcollab.cli import show
 
@@ -73,7 +75,8 @@ def plan(
         *validation.outline(opened.experiment, opened.suites, opened.place),
         *planning.cells(planned, done),
     ]
-    show.planned(cells, as_json=as_json)
+    asked = running.to_ask(opened.experiment, opened.suites, opened.place)
+    show.planned(cells, asked, as_json=as_json)
 
 
 def build(

@@ -25,6 +25,7 @@ from memcollab.records import Constraint, Effect, EvidenceReport, LearnReport, R
 if TYPE_CHECKING:
     from memcollab.bench.collect import CollectReport
     from memcollab.bench.plan import Cell
+    from memcollab.bench.run import Asked
     from memcollab.bench.trial import Candidacy, TrialReport
     from memcollab.serve.keys import Key
 
@@ -262,15 +263,23 @@ def collected(report: CollectReport, following: str, *, as_json: bool) -> None:
     console.print(f"Next: {following}", markup=False, soft_wrap=True)
 
 
-def planned(cells: Sequence[Cell], *, as_json: bool) -> None:
-    """The cells of an experiment, agent by agent, and what is left of it."""
+def planned(cells: Sequence[Cell], asked: Sequence[Asked], *, as_json: bool) -> None:
+    """The cells of an experiment, agent by agent, what is left of it, and of the writer's work."""
     if as_json:
-        emit(cells)
+        emit({"cells": cells, "writer": asked})
         return
     for agent in dict.fromkeys(cell.agent for cell in cells):
         own = [cell for cell in cells if cell.agent == agent]
         console.print(_cells(agent, own))
         console.print(f"{agent}: {_cost(own)}\n", markup=False, soft_wrap=True)
+    for each in asked:
+        written = "" if each.output_tokens is None else f" and {each.output_tokens:,.0f} written"
+        console.print(
+            f"writer: at most {each.requests:,} requests for the memory {each.memory}, each about "
+            f"{each.input_tokens:,.0f} tokens read{written}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _cells(agent: str, cells: Sequence[Cell]) -> Table:
@@ -308,7 +317,7 @@ def _cost(cells: Sequence[Cell]) -> str:
     else:
         tokens = sum(cell.tokens or 0 for cell in cells)
         minutes = sum(cell.seconds or 0 for cell in cells) / 60
-        cost = f"about {tokens:,.0f} tokens and {minutes:.0f} minutes of work, one at a time"
+        cost = f"about {tokens:,.0f} tokens and {minutes:.0f} minutes, as many at once as so far"
     return f"{to_run} attempts to run, {cost}"
 
 

@@ -517,6 +517,13 @@ def _failures(tables: Tables) -> tuple[Block, ...]:
         "Shares of all attempts over all suites.",
     )
     blocks: list[Block] = [chart, _outcomes_overall(tables), _outcomes_by_cell(tables)]
+    if tables.looked:
+        opened = (
+            f"Of {tables.looked:,} attempts at tasks with a tool {tables.opened:,} have a program "
+            "that names the file of the tool or of its state: whoever reads these need not find "
+            "out by calling. Logs from before this was looked at are not among them."
+        )
+        blocks.append(Paragraph(opened))
     if tables.errors:
         rows = [(plain(text), f"{count:,}") for text, count in tables.errors[:_MAX_ERRORS]]
         more = len(tables.errors) - _MAX_ERRORS

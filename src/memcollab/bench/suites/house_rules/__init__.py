@@ -26,9 +26,10 @@ A task is judged by the state that is left, never by words. Running a program th
 is harmless, and so are failed tries before it, below level 3. What level 3 undoes or burns too
 early may stay undone or burnt.
 
-Not covered: an agent that reads the tool's source (it can be imported, so it can be read) or writes
-the state file itself finds out or gets by without calling it. The small models that this is for do
-neither of their own accord.
+Not prevented: an agent that reads the tool's source (it can be imported, so it can be read) or
+writes the state file itself finds out or gets by without calling it. Judging records whose
+programs name these files (`memcollab.bench.judge.looks_behind`), and the report counts them. Of the
+published runs there is none.
 """
 
 from __future__ import annotations
