@@ -1058,6 +1058,28 @@ def test_a_job_outlives_a_ledger_that_cannot_be_written_for_a_while(
     assert beats[0] < beats[1]
 
 
+def test_a_job_that_the_ledger_believes_silent_is_not_joined_by_another(tmp_path: Path) -> None:
+    """The server that runs it knows better: a second one is refused for as long as it learns."""
+    started, over = threading.Event(), threading.Event()
+
+    def waits(prompt: Prompt) -> str:
+        started.set()
+        assert over.wait(60)
+        return lesson(prompt)
+
+    service = service_over(tmp_path / "team.db", writer=ScriptedModel(waits))
+    with serving(service) as url, MemCollab(url) as memory:
+        memory.add_runs(write_runs(tmp_path))
+        first = httpx.post(f"{url}/v1/learn", json={}).json()["id"]
+        assert started.wait(60)
+        with sqlite3.connect(f"{tmp_path / 'team.db'}.server") as ledger:
+            ledger.execute("UPDATE jobs SET state = 'lost'")
+        refused = httpx.post(f"{url}/v1/learn", json={})
+        over.set()
+    assert refused.status_code == 429
+    assert first in refused.json()["detail"]
+
+
 def test_a_job_that_fails_tells_no_path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever may only recall reads the error of a job; where its files are stands in the log."""
     answers = tmp_path / "of the operator" / "answers.jsonl"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import to_thread
 
@@ -30,57 +31,86 @@ _RETRY_SECONDS = 2.0
 Opener = Callable[..., MemCollab]
 
 
+class _Waiting(NamedTuple):
+    recall: Recall
+    stored: asyncio.Future[None]
+    loop: asyncio.AbstractEventLoop
+
+
 class Keeper:
-    """Stores recalls in groups: what arrives while one transaction is written goes into the next.
+    """Stores recalls in groups, one at a time: what the event loop has made ready by the end of its
+    turn is one, and what arrives while it is written goes into the next. A thread that took each as
+    it came would take the interpreter's lock from the loop for each.
 
     A recall is answered when it is stored, so an outcome can always refer to it.
     """
 
     def __init__(self, save: Callable[[Sequence[Recall]], None]) -> None:
         self._save = save
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="memcollab-keeper", daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()  # over the three that follow
+        self._waiting: list[_Waiting] = []
+        self._at_work = False
+        self._closed = False
+        self._thread = ThreadPoolExecutor(1, "memcollab-keeper")
 
     async def keep(self, recall: Recall) -> None:
         """Returns when it is stored. Raises: BankError: it could not be."""
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[None] = loop.create_future()
-        self._queue.put((recall, stored, loop))
+        with self._lock:
+            if self._closed:
+                raise BankError(
+                    "the server is ending, and this recall is not stored. Next: ask again in a "
+                    "moment"
+                )
+            self._waiting.append(_Waiting(recall, stored, loop))
+            begins, self._at_work = not self._at_work, True
+        if begins:
+            loop.call_soon(self._begin)
         await stored
 
     def close(self) -> None:
         """Store what is waiting, and end."""
-        self._queue.put(None)
-        self._thread.join()
+        with self._lock:
+            self._closed = True
+        self._thread.shutdown()
+        if self._waiting:
+            self._store(self._waiting)
 
-    def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group = [first]
-            while len(group) < _GROUP and not self._queue.empty():
-                group.append(self._queue.get())
-            ended = None in group
-            self._store([each for each in group if each is not None])
-            if ended:
+    def _begin(self) -> None:
+        """Hand the next group to the thread, if there is one; at the end of a turn of a loop."""
+        with self._lock:
+            if self._closed:
                 return
+            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+            self._at_work = bool(group)
+            if group:
+                self._thread.submit(self._store, group)
 
-    def _store(self, group: list[tuple[Recall, asyncio.Future[None], Any]]) -> None:
+    def _store(self, group: Sequence[_Waiting]) -> None:
         failure: Exception | None = None
         try:
-            self._save([recall for recall, _, _ in group])
+            self._save([each.recall for each in group])
         except Exception as error:  # noqa: BLE001 - handed to each who waits for it
             failure = error
-        for _, stored, loop in group:
-            loop.call_soon_threadsafe(_settle, stored, failure)
+        waiting = defaultdict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]](list)
+        for each in group:
+            waiting[each.loop].append(each.stored)
+        for loop, stored in waiting.items():
+            try:
+                loop.call_soon_threadsafe(self._settle, stored, failure)
+            except RuntimeError:  # it has ended, and nobody waits there any more
+                self._begin()
 
-
-def _settle(stored: asyncio.Future[None], failure: Exception | None) -> None:
-    if stored.cancelled():
-        return
-    if failure is None:
-        stored.set_result(None)
-    else:
-        stored.set_exception(failure)
+    def _settle(self, waiting: Sequence[asyncio.Future[None]], failure: Exception | None) -> None:
+        for stored in waiting:
+            if stored.cancelled():
+                continue
+            if failure is None:
+                stored.set_result(None)
+            else:
+                stored.set_exception(failure)
+        self._begin()
 
 
 class Tenant:

@@ -71,15 +71,14 @@ class Jobs:
                 "this server has no writer, so nothing can be distilled. "
                 "Next: memcollab serve --writer PROVIDER:MODEL"
             )
+        if (own := self._running.get(bank)) is not None:
+            # Whatever the ledger says of it, which may have been away for longer than a beat.
+            raise _busy(bank, own)
         id = f"job-{uuid4().hex[:20]}"
         self._forget_silent(bank)
         row = {"id": id, "bank": bank, "state": "running", "started": now(), "beat": now()}
         if not self._ledger.add(JOBS, row):
-            raise TryLater(
-                f"a job learns into {bank!r} already: {self._at_work(bank)}. "
-                "Next: follow it at /v1/learn/ID, or wait",
-                retry_after=5,
-            )
+            raise _busy(bank, self._at_work(bank))
         self._running[bank] = id
         # A daemon: it must not hold up the end of the server, and loses nothing by it.
         threading.Thread(target=self._run, args=(id, bank, options), daemon=True).start()
@@ -170,6 +169,13 @@ class Jobs:
     def _set(self, id: str, **values: Any) -> None:
         still = sa.and_(JOBS.c.id == id, _RUNNING)
         self._ledger.change(JOBS.update().where(still).values(beat=now(), **values))
+
+
+def _busy(bank: str, job: str) -> TryLater:
+    return TryLater(
+        f"a job learns into {bank!r} already: {job}. Next: follow it at /v1/learn/ID, or wait",
+        retry_after=5,
+    )
 
 
 def _job(row: dict[str, Any]) -> Job:
