@@ -538,6 +538,28 @@ def test_a_write_that_the_audit_cannot_take_down_is_told_and_logged(
             assert [row["target"] for row in client.get("/v1/audit").json()] == ["/v1/snapshots"]
 
 
+def test_a_write_whose_answer_cannot_be_kept_is_answered_and_audited(
+    team: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was done is told; the log says that the same key will not get the same answer."""
+    service = service_over(team)
+    headers = {"Idempotency-Key": "one"}
+    with serving(service) as url, httpx.Client(base_url=url, headers=headers) as client:
+        with service.ledger._engine.begin() as connection:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER full BEFORE UPDATE ON answers "
+                "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            )
+        answer = client.post("/v1/snapshots", json={"name": "monday"})
+        assert (answer.status_code, answer.json()["name"]) == (201, "monday")
+        assert [row["target"] for row in client.get("/v1/audit").json()] == ["/v1/snapshots"]
+        again = client.post("/v1/snapshots", json={"name": "monday"})
+        assert again.status_code == 429
+        assert "at work" in again.json()["detail"]
+    (lost,) = [one for one in caplog.records if "not kept" in one.getMessage()]
+    assert "the disk is full" in vars(lost)["fields"]["error"]
+
+
 def test_a_page_says_that_the_audit_lacks_what_a_form_did(team: Path) -> None:
     """Whoever decides on a page reads it there."""
     service = service_over(team)

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from memcollab.errors import MemCollabError, TryLater, UsageError
 from memcollab.serve import problems
 from memcollab.serve.ledger import ANSWERS, Ledger, ago, now
+from memcollab.serve.watch import LOG
 
 _DOOR = "/v1/"
 _IN_MEMORY = 2**20
@@ -96,6 +97,14 @@ class Replays:
         return Response(row["body"], row["status"], headers, media_type=row["media_type"])
 
     def _keep(self, id: str, kept: _Kept) -> None:
+        """What was done is answered, and put in the audit, whether or not its answer can be kept.
+        Until the claim is given up, the same request is told to wait; then it is done again."""
+        try:
+            self._kept(id, kept)
+        except Exception as error:  # noqa: BLE001 - whatever the ledger has, the work is done
+            LOG.error("an answer is not kept", extra={"fields": {"key": id, "error": str(error)}})
+
+    def _kept(self, id: str, kept: _Kept) -> None:
         row = ANSWERS.c.id == id
         if kept.status is None or kept.status in _FLEETING or len(kept.body) > _LONGEST_ANSWER:
             self._ledger.change(ANSWERS.delete().where(row))
