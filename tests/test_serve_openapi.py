@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -52,26 +53,42 @@ def lesson_if_any(prompt: Prompt) -> str:
 
 
 @pytest.fixture(scope="module")
-def document(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[schemathesis.BaseSchema]:
-    """The document of a running server over a bank that has learned."""
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bank that has learned."""
     folder: Path = tmp_path_factory.mktemp("openapi")
     with MemCollab(folder / "team.db") as memory:
         memory.learn(write_runs(folder), writer=WRITER)
-    with serving(service_over(folder / "team.db", writer=ScriptedModel(lesson_if_any))) as url:
+    return folder / "team.db"
+
+
+@pytest.fixture(scope="module")
+def document(bank: Path) -> Iterator[schemathesis.BaseSchema]:
+    """The document of a running server that neighbours may ask without a key."""
+    with serving(service_over(bank, writer=ScriptedModel(lesson_if_any))) as url:
         yield schemathesis.openapi.from_url(f"{url}/v1/openapi.json")
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_every_answer_is_documented(
-    document: schemathesis.BaseSchema, method: str, path: str
-) -> None:
-    """Whatever the document allows is answered as the document says."""
-    operation = document[path][method]
+@dataclass(frozen=True)
+class Guarded:
+    """A server that wants keys, and one that may recall and nothing else."""
 
+    document: schemathesis.BaseSchema
+    token: str
+
+
+@pytest.fixture(scope="module")
+def guarded(bank: Path) -> Iterator[Guarded]:
+    service = service_over(bank, require_key=True, writer=ScriptedModel(lesson_if_any))
+    token, _ = service.keyring.create("reader", ["recall"], "team")
+    with serving(service) as url:
+        yield Guarded(schemathesis.openapi.from_url(f"{url}/v1/openapi.json"), token)
+
+
+def answers_as_documented(
+    operation: schemathesis.APIOperation, examples: int, headers: dict[str, str] | None = None
+) -> None:
     @settings(
-        max_examples=25,
+        max_examples=examples,
         deadline=None,
         derandomize=True,
         database=None,
@@ -79,9 +96,26 @@ def test_every_answer_is_documented(
     )
     @given(case=operation.as_strategy())
     def check(case: schemathesis.Case) -> None:
-        case.call_and_validate(checks=CHECKS)
+        case.call_and_validate(checks=CHECKS, headers=headers)
 
     check()
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_answer_is_documented(
+    document: schemathesis.BaseSchema, method: str, path: str
+) -> None:
+    """Whatever the document allows is answered as the document says."""
+    answers_as_documented(document[path][method], 25)
+
+
+@pytest.mark.parametrize("key", ["weak", "wrong"])
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_refusal_is_documented(guarded: Guarded, method: str, path: str, key: str) -> None:
+    """So it is for a key that may do little, and for one that opens nothing."""
+    shown = guarded.token if key == "weak" else "mc_nobody"
+    headers = {"Authorization": f"Bearer {shown}"}
+    answers_as_documented(guarded.document[path][method], 4, headers)
 
 
 def test_the_document_is_of_openapi_3_1_and_names_every_refusal(
