@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -65,6 +66,52 @@ def test_the_compose_file_holds_together() -> None:
             assert here or source in compose["volumes"], (name, volume)
     built = services["memory"]["build"]
     assert (DEPLOY / "compose" / built["context"] / built["dockerfile"]).resolve().is_file()
+
+
+def said_by(*command: str | Path, home: Path) -> str:
+    """What a program says of a file that it takes; one that it does not take fails the test."""
+    program = str(command[0])
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    done = subprocess.run(
+        [str(each) for each in command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(home)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["compose", "systemd"])
+def test_the_proxys_file_is_one_that_caddy_takes(kind: str, tmp_path: Path) -> None:
+    """Caddy reads it, and sets up what it asks for."""
+    file = DEPLOY / kind / "Caddyfile"
+    command = ("caddy", "validate", "--adapter", "caddyfile", "--config", file)
+    assert "Valid configuration" in said_by(*command, home=tmp_path)
+
+
+def test_the_compose_file_is_one_that_compose_takes(tmp_path: Path) -> None:
+    """Compose resolves it whole. Its version 1 is asked where no other is, which wants the files of
+    the secrets to be there and does not know a project's name."""
+    text = (DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8")
+    (tmp_path / "secrets").mkdir()
+    for secret in ("database_password", "pgpass"):
+        (tmp_path / "secrets" / secret).touch()
+    file = tmp_path / "compose.yaml"
+    file.write_text(re.sub(r"^name: .*$", "", text, flags=re.MULTILINE), encoding="utf-8")
+    resolved = yaml.safe_load(said_by("docker-compose", "-f", file, "config", home=tmp_path))
+    assert resolved["services"].keys() == yaml.safe_load(text)["services"].keys()
+
+
+def test_the_kustomization_is_one_that_kubectl_builds(tmp_path: Path) -> None:
+    """It gives the manifests, and nothing else."""
+    built = said_by("kubectl", "kustomize", DEPLOY / "kubernetes", home=tmp_path)
+    text = (DEPLOY / "kubernetes" / "memcollab.yaml").read_text(encoding="utf-8")
+    kinds = [sorted(each["kind"] for each in yaml.safe_load_all(one)) for one in (built, text)]
+    assert kinds[0] == kinds[1]
 
 
 def test_the_files_are_started_with_options_that_serve_has() -> None:
