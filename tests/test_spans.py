@@ -136,8 +136,13 @@ def world(learned: Path) -> Iterator[World]:
 def test_a_chat_that_passes_the_proxy_is_a_span_and_so_is_its_recall(
     world: World, spans: Spans, stream: bool
 ) -> None:
-    """`chat MODEL`, of a client, with the server that answered; the recall is one of the bank."""
-    world.streams("done") if stream else world.says({"role": "assistant", "content": "done"})
+    """`chat MODEL`, of a client, with the server that answered and what it counted; the recall is
+    one of the bank."""
+    message = {"role": "assistant", "content": "done"}
+    if stream:
+        world.streams("done")
+    else:
+        world.says(message, prompt_tokens=10, completion_tokens=2)
     world.ask({"role": "user", "content": TASK}, stream=stream)
     world.until(recorded=1)
     (recall,) = spans.of("search_memory")
@@ -151,6 +156,7 @@ def test_a_chat_that_passes_the_proxy_is_a_span_and_so_is_its_recall(
         "gen_ai.request.model": "owl-7b",
         "server.address": "127.0.0.1",
         "server.port": world.behind.port,
+        **({} if stream else {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 2}),
     }
 
 
@@ -163,6 +169,7 @@ def test_a_chat_that_fails_says_how(world: World, spans: Spans) -> None:
     world.behind.script = [b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", CLOSE]
     with pytest.raises(openai.APIConnectionError):
         world.ask(message)
+    world.until(unanswered=1, unreadable=1)
     told = [(one.attributes or {})["error.type"] for one in spans.of("chat")]
     assert told == ["503", "ClientPayloadError"]
 

@@ -7,6 +7,7 @@ text: no task, no message, no constraint.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -67,6 +68,8 @@ class Chat:
 
     def __init__(self, model: str, provider: str, url: str | None) -> None:
         self._span: Any = None
+        self._stopped: int | None = None
+        self._error: str | None = None
         if not is_traced():
             return
         from opentelemetry import trace
@@ -83,22 +86,32 @@ class Chat:
             f"chat {model}".strip(), kind=trace.SpanKind.CLIENT, attributes=_known(given)
         )
 
-    def end(self, error: str | None = None, **counted: int | None) -> None:
-        """To be called once.
+    def stop(self, error: str | None = None) -> None:
+        """The call is over now, and ``end`` follows when its answer was read.
 
         Args:
             error: the class of an exception, or the status of an answer that is a refusal.
+        """
+        self._stopped, self._error = time.time_ns(), error
+
+    def end(self, error: str | None = None, **counted: int | None) -> None:
+        """The span ends: now, or when the call was stopped. Again changes nothing.
+
+        Args:
+            error: as in ``stop``.
             counted: ``input_tokens`` and ``output_tokens``, as far as they are known.
         """
         if self._span is None:
             return
+        error = error or self._error
         usage = {f"gen_ai.usage.{name}": count for name, count in counted.items()}
         self._span.set_attributes(_known({**usage, "error.type": error}))
         if error is not None:
             from opentelemetry.trace import StatusCode
 
             self._span.set_status(StatusCode.ERROR)
-        self._span.end()
+        self._span.end(self._stopped)
+        self._span = None
 
 
 def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -367,10 +367,14 @@ class _Passed(StreamingResponse):
             failed = type(error).__name__
             raise
         finally:
-            if (chat := scope.get("state", {}).get("chat")) is not None:
-                chat.end(failed)
+            chat: Chat | None = scope.get("state", {}).get("chat")
+            if chat is not None:
+                chat.stop(failed)
             if self._turn is not None:
+                self._turn.chat = chat  # it ends when the recorder has read what the answer cost
                 self._recorder.put(self._turn)
+            elif chat is not None:
+                chat.end()
             self._answer.close()  # a connection whose answer is whole was given back before
 
     async def _pieces(self) -> AsyncIterator[bytes]:

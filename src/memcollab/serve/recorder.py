@@ -32,6 +32,7 @@ from memcollab.records import Recall, Usage
 from memcollab.serve.answers import Answered, answered
 from memcollab.serve.keys import Caller
 from memcollab.serve.ledger import now
+from memcollab.spans import Chat
 
 MOST_TURNS = 1000
 MOST_BYTES = 64 * 2**20
@@ -63,6 +64,7 @@ class Turn:
         recall: what the conversation was guided by.
         bank: where the run is kept.
         body: the request as it came, without the guidance.
+        chat: the span of the call, which ends with what it cost.
     """
 
     recall: Recall
@@ -75,6 +77,7 @@ class Turn:
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
     seconds: float = 0.0
+    chat: Chat | None = None
     _began: float = field(default_factory=time.monotonic)
 
     @property
@@ -101,6 +104,12 @@ class Turn:
         found = answered(self.headers, b"".join(self.parts))
         spent = Usage(seconds=self.seconds)
         return found and Answered(found.message, found.usage + spent)
+
+    def over(self, usage: Usage | None = None) -> None:
+        """Nothing more is found out about it. Again changes nothing."""
+        if self.chat is not None:
+            counted = usage or Usage()
+            self.chat.end(input_tokens=counted.input_tokens, output_tokens=counted.output_tokens)
 
 
 class Recorder:
@@ -154,6 +163,7 @@ class Recorder:
                 self._passed([turn])
             self._changed.notify_all()
         if why is not None:
+            turn.over()
             self._note(why, turn, "the queue is full" if why == "dropped" else "")
 
     def decline(self) -> None:
@@ -185,6 +195,8 @@ class Recorder:
             try:
                 self._record(group)
             finally:
+                for turn in group:
+                    turn.over()
                 with self._changed:
                     self._bytes -= sum(len(turn.body) + turn.size for turn in group)
                     self._passed(group)
@@ -291,6 +303,8 @@ class Recorder:
             return None
         if answer is None:
             self._note("unanswered", turn, "the answer broke off")
+        else:
+            turn.over(answer.usage)
         return answer
 
     def _note_all(
