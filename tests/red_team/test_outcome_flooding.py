@@ -38,13 +38,15 @@ def constraint(name: str) -> Constraint:
 
 NAMES = ("helper", "poison", "bystander", "newcomer")
 IDS = {name: constraint(name).id for name in NAMES}
+# New constraints get their chances, and hardly a recall is withheld.
+RULES = Rules(relevance_step=1.0, holdout=1e-9, holdout_start=1e-9)
 RECIPE = Recipe(
     name="red-team",
     min_score=0,
     max_overlap=1,
     screen=False,
     limit=LIMIT,
-    evidence=Rules(relevance_step=1.0),
+    evidence=RULES,
 )
 
 
