@@ -272,6 +272,12 @@ def test_a_memory_proves_itself_before_it_is_shown(
             ("validate guided", 30),
         }
         asked = len(one.requests) + len(two.requests)
+        alone = run.Runner(sandbox, parallel=8, only=["adept"])
+        assert validation.validate(experiment, suites, place, alone).complete
+        validation.record(experiment, suites, place)
+        assert checks.judged_agents(place.bank(_PROVEN)) == {"adept"}
+        with pytest.raises(UsageError, match=r"'novice' what is proven.*memcollab bench validate"):
+            plan.plan(experiment, suites, place)
         arguments = ["memcollab", "bench", "validate", str(path), "--dir", str(place.root)]
         monkeypatch.setattr(sys, "argv", [*arguments, "--sandbox", sandbox, "--parallel", "8"])
         monkeypatch.setenv("COLUMNS", "200")
@@ -291,7 +297,7 @@ def test_a_memory_proves_itself_before_it_is_shown(
     attempts = plan.attempts(planned, plan.known(place.logs))
     assert solved(attempts)["novice", "proven"] == (2, 2)
     assert solved(attempts)["novice", "none"] == (0, 2)
-    with MemCollab(place.bank(Memory("proven", ("adept", "novice")))) as memory:
+    with MemCollab(place.bank(_PROVEN)) as memory:
         assert (memory.evidence().judged, memory.bank.verify().ok) == (120, True)
 
 
@@ -611,6 +617,7 @@ def test_planning_writes_nothing_into_a_bank(tmp_path: Path) -> None:
         assert dict(collab.bank.stats().__dict__) == before
 
 
+_PROVEN = Memory("proven", ("adept", "novice"))
 _BOTH = Memory("default", ("adept", "novice"))
 
 

@@ -131,10 +131,15 @@ def record(
     experiment: Experiment, suites: Sequence[Suite], place: Place
 ) -> Mapping[str, EvidenceReport]:
     """Store what came of the attempts in the memories' banks, again changes nothing; what it
-    proves, by bank."""
+    proves, by bank. Of an agent that has not made all of its attempts nothing is stored: a bank
+    that holds outcomes of an agent holds all that its validation asks for."""
     done = _done(suites, place)
     proven = {}
-    for memory, planned in plan(experiment, suites, place).items():
+    for memory, every in plan(experiment, suites, place).items():
+        open_ = {each.agent.name for each in every if not _has(done, each)}
+        planned = [each for each in every if each.agent.name not in open_]
+        if not planned:
+            continue
         with MemCollab(place.bank(memory), recipe=experiment.recipe_of(memory.recipe)) as collab:
             paired.record(collab.bank, GUIDED, planned, done, experiment.harness)
             proven[memory.name] = collab.evidence()
