@@ -191,22 +191,23 @@ class Asked(Record):
 
 def to_ask(experiment: Experiment, suites: Sequence[Suite], place: Place) -> list[Asked]:
     """What the memories that are not learned yet will cost at most."""
-    needed = [(each, place.bank(each)) for each in banks_needed(experiment)]
-    spent = [answer.usage for _, bank in needed if bank.exists() for answer in _answers(bank)]
+    needed = {each: place.bank(each) for each in banks_needed(experiment)}
+    answers = {each: _answers(bank) if bank.exists() else [] for each, bank in needed.items()}
+    spent = [answer.usage for known in answers.values() for answer in known]
+    read = [each.input_tokens for each in spent if each.input_tokens is not None]
     written = [each.output_tokens for each in spent if each.output_tokens is not None]
     most = sum(each.contrasts or experiment.contrasts for each in experiment.suite if each.build)
     found = []
-    for memory, bank in needed:
+    for memory, bank in needed.items():
         if lacking(bank, suites, experiment.unanswered) is None:
             continue
-        runs = 1 if experiment.recipe_of(memory.recipe).pairing == "single" else 2
-        whole = runs * experiment.recipe_of(memory.recipe).run_budget + _REQUEST_WORDS
-        read = [each.input_tokens for each in spent if each.input_tokens is not None]
+        method = experiment.recipe_of(memory.recipe)
+        runs = 1 if method.pairing == "single" else 2
         found.append(
             Asked(
                 memory=memory.name,
-                requests=most - (len(_answers(bank)) if bank.exists() else 0),
-                input_tokens=fmean(read) if read else whole,
+                requests=most - len(answers[memory]),
+                input_tokens=fmean(read) if read else runs * method.run_budget + _REQUEST_WORDS,
                 output_tokens=fmean(written) if written else None,
             )
         )

@@ -100,11 +100,11 @@ class Replays:
         """What was done is answered, and put in the audit, whether or not its answer can be kept.
         Until the claim is given up, the same request is told to wait; then it is done again."""
         try:
-            self._kept(id, kept)
+            self._complete(id, kept)
         except Exception as error:  # noqa: BLE001 - whatever the ledger has, the work is done
             LOG.error("an answer is not kept", extra={"fields": {"key": id, "error": str(error)}})
 
-    def _kept(self, id: str, kept: _Kept) -> None:
+    def _complete(self, id: str, kept: _Kept) -> None:
         row = ANSWERS.c.id == id
         if kept.status is None or kept.status in _FLEETING or len(kept.body) > _LONGEST_ANSWER:
             self._ledger.change(ANSWERS.delete().where(row))
